@@ -2,5 +2,10 @@
 //! with dynamic data (`[u8]` slices that outgrow `initial_max_slice_len`) keep its
 //! promises?
 
+pub mod actor;
+pub mod lockstep;
+pub mod model;
 pub mod payload;
+pub mod runner;
 pub mod sandbox;
+pub mod scenario;

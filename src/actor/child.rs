@@ -1,0 +1,155 @@
+//! The parent side: a child process that is watched, timed out and reaped.
+
+use std::{
+    ffi::OsString,
+    io::{BufRead, BufReader, Write},
+    path::PathBuf,
+    process::{Child as Process, ChildStdin, Command, ExitStatus, Stdio},
+    sync::mpsc::{Receiver, RecvTimeoutError, channel},
+    thread,
+    time::Duration,
+};
+
+use super::{
+    HostError,
+    serve::{Reply, Request},
+};
+
+/// How to start a child: the executable that understands the `serve` command.
+#[derive(Debug, Clone)]
+pub struct Executable {
+    /// Path of the `gauntlet` executable.
+    pub path: PathBuf,
+    /// Arguments that make it serve.
+    pub arguments: Vec<OsString>,
+}
+
+impl Executable {
+    /// The `gauntlet` at `path`.
+    #[must_use]
+    pub fn gauntlet(path: impl Into<PathBuf>) -> Self {
+        Self { path: path.into(), arguments: vec!["serve".into()] }
+    }
+}
+
+/// A child process that answers requests.
+#[derive(Debug)]
+pub struct Child {
+    process: Process,
+    stdin: Option<ChildStdin>,
+    replies: Receiver<String>,
+}
+
+impl Child {
+    /// Starts a child.
+    ///
+    /// # Errors
+    /// If the executable cannot be started.
+    pub fn start(executable: &Executable) -> Result<Self, HostError> {
+        let mut process = Command::new(&executable.path)
+            .args(&executable.arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .map_err(|e| HostError::Harness(format!("start {}: {e}", executable.path.display())))?;
+        let stdin = process.stdin.take();
+        let (sender, replies) = channel();
+        if let Some(stdout) = process.stdout.take() {
+            // Ends with the child's stdout, which closes at the latest when it is killed.
+            thread::spawn(move || {
+                for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+                    if sender.send(line).is_err() {
+                        break;
+                    }
+                }
+            });
+        }
+        Ok(Self { process, stdin, replies })
+    }
+
+    /// Sends a request and waits for its reply.
+    ///
+    /// # Errors
+    /// If the child ended or did not answer within `deadline`; it is dead and reaped
+    /// then.
+    pub fn ask(&mut self, request: &Request, deadline: Duration) -> Result<Reply, HostError> {
+        let mut line = serde_json::to_string(request)
+            .map_err(|e| HostError::Harness(format!("request: {e}")))?;
+        line.push('\n');
+        // A child that is gone shows in its missing reply.
+        let _ = self.stdin.as_mut().map(|stdin| stdin.write_all(line.as_bytes()));
+        match self.replies.recv_timeout(deadline) {
+            Ok(line) => match serde_json::from_str(&line) {
+                Ok(Reply::Panicked(message)) => {
+                    self.end();
+                    Err(HostError::Crashed(message))
+                }
+                Ok(Reply::Failed(error)) => Err(error),
+                Ok(reply) => Ok(reply),
+                Err(error) => Err(HostError::Harness(format!("reply `{line}`: {error}"))),
+            },
+            Err(RecvTimeoutError::Timeout) => {
+                self.end();
+                Err(HostError::Hung(u64::try_from(deadline.as_millis()).unwrap_or(u64::MAX)))
+            }
+            Err(RecvTimeoutError::Disconnected) => {
+                // Its stdout is closed: it is gone or going.
+                self.stdin = None;
+                match self.process.wait() {
+                    Ok(status) => Err(HostError::Crashed(describe(status))),
+                    Err(error) => Err(HostError::Harness(format!("wait for a child: {error}"))),
+                }
+            }
+        }
+    }
+
+    /// Kills and reaps the child.
+    pub fn end(&mut self) {
+        self.stdin = None;
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+impl Drop for Child {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+fn describe(status: ExitStatus) -> String {
+    use std::os::unix::process::ExitStatusExt;
+    match (status.signal(), status.code()) {
+        (Some(signal), _) => format!("killed by {}", signal_name(signal)),
+        (None, Some(code)) => format!("exited with {code}"),
+        (None, None) => "ended".to_owned(),
+    }
+}
+
+fn signal_name(number: i32) -> String {
+    let known = [
+        (libc_signal::ABRT, "SIGABRT"),
+        (libc_signal::BUS, "SIGBUS"),
+        (libc_signal::FPE, "SIGFPE"),
+        (libc_signal::ILL, "SIGILL"),
+        (libc_signal::KILL, "SIGKILL"),
+        (libc_signal::SEGV, "SIGSEGV"),
+    ];
+    known
+        .iter()
+        .find(|(n, _)| *n == number)
+        .map_or_else(|| format!("signal {number}"), |(_, name)| (*name).to_owned())
+}
+
+/// The signals a fault raises, by number.
+mod libc_signal {
+    use rustix::process::Signal;
+
+    pub(super) const ABRT: i32 = Signal::ABORT.as_raw();
+    pub(super) const BUS: i32 = Signal::BUS.as_raw();
+    pub(super) const FPE: i32 = Signal::FPE.as_raw();
+    pub(super) const ILL: i32 = Signal::ILL.as_raw();
+    pub(super) const KILL: i32 = Signal::KILL.as_raw();
+    pub(super) const SEGV: i32 = Signal::SEGV.as_raw();
+}

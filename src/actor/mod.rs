@@ -1,0 +1,214 @@
+//! What does happen: the one room that calls iceoryx2.
+//!
+//! An actor executes resolved actions and returns observations; it never judges.
+//! This file holds the plain data that crosses the border.
+
+pub mod child;
+pub mod iox;
+pub mod serve;
+pub mod version;
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    payload::{MessageId, Mismatch},
+    scenario::{LoanForm, OpenMode, Requirement, Strategy},
+};
+
+/// Names one object of a run: a participant, a port, a loan, a message held. Never
+/// reused within a run.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, Default,
+)]
+#[serde(transparent)]
+pub struct Key(pub u32);
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "@{}", self.0)
+    }
+}
+
+/// A step with its indices resolved. Keys in fields called `new` name what the
+/// action creates.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[allow(missing_docs)] // the fields are those of the step of the same name
+pub enum Action {
+    Join { new: Key, how: OpenMode, require: Option<Requirement>, creates: bool },
+    Leave { participant: Key },
+    CreateClient { participant: Key, new: Key, strategy: Strategy, hint: usize },
+    CreateServer { participant: Key, new: Key, strategy: Strategy, hint: usize, loans: usize },
+    DropClient { client: Key },
+    DropServer { server: Key },
+    LoanRequest { client: Key, new: Key, id: MessageId, len: usize, form: LoanForm },
+    SendRequest { request: Key, new: Key },
+    DropRequest { request: Key },
+    ReceiveRequest { server: Key, new: Key },
+    LoanResponse { active: Key, new: Key, id: MessageId, len: usize, form: LoanForm },
+    SendResponse { response: Key },
+    DropLoanedResponse { response: Key },
+    ReceiveResponse { pending: Key, new: Key },
+    DropPending { pending: Key },
+    DropActive { active: Key },
+    DropResponse { response: Key },
+    InspectPending { pending: Key },
+    InspectActive { active: Key },
+    InspectServer { server: Key },
+    InspectService { participant: Key },
+    UpdateClient { client: Key },
+    UpdateServer { server: Key },
+    HintDisconnect { pending: Key },
+}
+
+/// Globally unique id of a port, as iceoryx2 reports it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+pub struct PortId(pub u128);
+
+// JSON numbers and most readers stop at 64 bits.
+impl Serialize for PortId {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0.to_string())
+    }
+}
+
+impl<'de> Deserialize<'de> for PortId {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map(Self).map_err(serde::de::Error::custom)
+    }
+}
+
+/// A message as its receiver sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Received {
+    /// The identity in the user header, `None` if the header is not one of ours.
+    pub header: Option<MessageId>,
+    /// Length of the payload in elements.
+    pub len: usize,
+    /// How the payload differs from what `header` says, if it does.
+    pub mismatch: Option<Mismatch>,
+    /// `origin()`.
+    pub origin: PortId,
+    /// The sender's id in iceoryx2's own header.
+    pub header_origin: PortId,
+    /// `number_of_elements` in iceoryx2's own header, where the version has it.
+    pub elements: Option<u64>,
+}
+
+/// The settings a service reports, in the order of
+/// [`Settings`](crate::scenario::Settings).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[allow(missing_docs)]
+pub struct ReportedSettings {
+    pub limits: [usize; 7],
+    pub flags: [bool; 3],
+}
+
+/// What an action returned.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Observation {
+    /// It succeeded and has nothing to say.
+    Done,
+    /// A port exists now.
+    PortCreated {
+        /// Its id.
+        id: PortId,
+        /// Its `initial_max_slice_len()`.
+        hint: usize,
+    },
+    /// Memory was loaned and written.
+    Loaned {
+        /// Length of the loan in elements.
+        len: usize,
+        /// Offset of the first element that was not default (`loan_slice` only).
+        not_default: Option<usize>,
+        /// How the loan reads back, if not as written.
+        mismatch: Option<Mismatch>,
+    },
+    /// A request was sent.
+    Sent {
+        /// `number_of_server_connections()`.
+        servers: usize,
+    },
+    /// A message was received.
+    Received(Received),
+    /// There was nothing to receive.
+    Nothing,
+    /// State of a pending response.
+    Pending {
+        /// `is_connected()`.
+        connected: bool,
+        /// `has_response()`.
+        has_response: bool,
+        /// `number_of_server_connections()`.
+        servers: usize,
+    },
+    /// State of an active request.
+    Active {
+        /// `is_connected()`.
+        connected: bool,
+        /// `has_disconnect_hint()`.
+        hint: bool,
+    },
+    /// State of a server.
+    Server {
+        /// `has_requests()`.
+        has_requests: bool,
+    },
+    /// State of the service.
+    Service {
+        /// `number_of_clients()`.
+        clients: usize,
+        /// `number_of_servers()`.
+        servers: usize,
+        /// The static config.
+        settings: ReportedSettings,
+    },
+    /// It failed; the text is the error as `Debug` prints it.
+    Refused(String),
+}
+
+/// A payload that no longer reads as it did.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Damage {
+    /// Who holds it.
+    pub holder: Key,
+    /// What is wrong.
+    pub mismatch: Mismatch,
+}
+
+/// Why no observation could be made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[serde(rename_all = "kebab-case")]
+pub enum HostError {
+    /// The process that executed the action is gone.
+    #[error("crashed: {0}")]
+    Crashed(String),
+    /// The action did not return in time.
+    #[error("did not return within {0} ms")]
+    Hung(u64),
+    /// The harness itself failed.
+    #[error("harness: {0}")]
+    Harness(String),
+}
+
+/// Executes actions, somewhere.
+pub trait Host {
+    /// Performs one action as `participant`.
+    ///
+    /// # Errors
+    /// If the action did not return.
+    fn perform(&mut self, participant: Key, action: &Action) -> Result<Observation, HostError>;
+
+    /// Re-reads every payload that is held and reports those that changed.
+    ///
+    /// # Errors
+    /// If reading did not return.
+    fn audit(&mut self) -> Result<Vec<Damage>, HostError>;
+}

@@ -1,0 +1,222 @@
+//! The child side of a run in a process of its own: one JSON object per line on
+//! stdin and stdout.
+
+use std::{
+    fs::{File, OpenOptions},
+    io::{self, BufRead, Write},
+    os::unix::fs::FileExt,
+    path::{Path, PathBuf},
+};
+
+use iceoryx2::prelude::ipc;
+use serde::{Deserialize, Serialize};
+
+use super::{Action, Damage, Host, HostError, Key, Observation, iox};
+use crate::{
+    lockstep::{self, Observer, Outcome, Position},
+    model::Prediction,
+    sandbox::{Census, Domain},
+    scenario::{Scenario, Settings},
+};
+
+/// What the parent asks for.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Request {
+    /// Run a scenario with all its participants in this process.
+    Judge {
+        /// Config file of the domain.
+        config: PathBuf,
+        /// Name of the service.
+        service: String,
+        /// Where to note the position before every action.
+        flight_recorder: PathBuf,
+        /// What to run.
+        scenario: Box<Scenario>,
+        /// Whether to report every step.
+        trace: bool,
+    },
+    /// Be one participant of a scenario whose lockstep runs in the parent.
+    Host {
+        /// Config file of the domain.
+        config: PathBuf,
+        /// Name of the service.
+        service: String,
+        /// Service settings.
+        settings: Box<Settings>,
+    },
+    /// Perform an action, as that participant.
+    Perform(Action),
+    /// Re-read all payloads.
+    Audit,
+    /// Drop everything and take a census of the domain.
+    Census,
+}
+
+/// What the child answers.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Reply {
+    /// To [`Request::Judge`].
+    Judged {
+        /// The result.
+        outcome: Outcome,
+        /// What was left when everything was dropped; empty after a breach.
+        census: Census,
+        /// Every step, if asked for.
+        trace: Vec<TracedStep>,
+    },
+    /// To [`Request::Host`].
+    Ready,
+    /// To [`Request::Perform`].
+    Observed(Observation),
+    /// To [`Request::Audit`].
+    Audited(Vec<Damage>),
+    /// To [`Request::Census`].
+    Counted(Census),
+    /// The request could not be carried out.
+    Failed(HostError),
+    /// The process panicked and is about to end.
+    Panicked(String),
+}
+
+/// One action of a run, for a person.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TracedStep {
+    /// Where in the run.
+    pub position: Position,
+    /// What was done.
+    pub action: String,
+    /// What was allowed.
+    pub expected: String,
+    /// What happened; empty while the action has not returned.
+    pub observed: String,
+}
+
+/// Notes the position of a run in a file before every action, so that whoever finds
+/// the process dead knows where it was.
+#[derive(Debug)]
+struct FlightRecorder {
+    file: File,
+    trace: Option<Vec<TracedStep>>,
+}
+
+/// Bytes of one note: JSON, padded with spaces.
+const NOTE: usize = 64;
+
+impl FlightRecorder {
+    fn create(path: &Path, trace: bool) -> io::Result<Self> {
+        let file = OpenOptions::new().create(true).truncate(true).write(true).open(path)?;
+        Ok(Self { file, trace: trace.then(Vec::new) })
+    }
+}
+
+impl Observer for FlightRecorder {
+    fn before(&mut self, position: Position, action: &Action) {
+        if let Ok(text) = serde_json::to_string(&position) {
+            // A lost note costs the place of a crash, not the crash.
+            let _ = self.file.write_all_at(format!("{text:<NOTE$}").as_bytes(), 0);
+        }
+        if let Some(trace) = &mut self.trace {
+            trace.push(TracedStep {
+                position,
+                action: lockstep::describe(action),
+                expected: String::new(),
+                observed: String::new(),
+            });
+        }
+    }
+
+    fn after(&mut self, _: Position, prediction: &Prediction, observation: &Observation) {
+        if let Some(step) = self.trace.as_mut().and_then(|trace| trace.last_mut()) {
+            step.expected = prediction.to_string();
+            step.observed = crate::model::judge::summary(observation);
+        }
+    }
+}
+
+/// Reads the last note of a flight recorder.
+#[must_use]
+pub fn last_position(path: &Path) -> Option<Position> {
+    serde_json::from_slice(&std::fs::read(path).ok()?).ok()
+}
+
+/// Serves requests until stdin ends.
+///
+/// # Errors
+/// If stdin or stdout break.
+pub fn serve() -> io::Result<()> {
+    // Nobody else would end a child that hangs when its parent was killed.
+    rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?;
+    iox::silence();
+    std::panic::set_hook(Box::new(|panic| {
+        let message = panic
+            .payload_as_str()
+            .map_or_else(|| "a panic without a message".to_owned(), ToOwned::to_owned);
+        let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        let _ = reply(&Reply::Panicked(format!("panicked at {place}: {message}")));
+        // Unwinding through a port that just failed could do anything.
+        std::process::exit(101);
+    }));
+    let mut host: Option<(iox::InProcess<ipc::Service>, Domain)> = None;
+    for line in io::stdin().lock().lines() {
+        let request = match serde_json::from_str(&line?) {
+            Ok(request) => request,
+            Err(error) => {
+                reply(&Reply::Failed(HostError::Harness(format!("request: {error}"))))?;
+                continue;
+            }
+        };
+        let answer = answer(request, &mut host).unwrap_or_else(Reply::Failed);
+        reply(&answer)?;
+    }
+    Ok(())
+}
+
+fn reply(reply: &Reply) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    serde_json::to_writer(&mut out, reply)?;
+    out.write_all(b"\n")?;
+    out.flush()
+}
+
+fn harness(error: impl ToString) -> HostError {
+    HostError::Harness(error.to_string())
+}
+
+fn answer(
+    request: Request,
+    host: &mut Option<(iox::InProcess<ipc::Service>, Domain)>,
+) -> Result<Reply, HostError> {
+    let nobody = || HostError::Harness("no participant is hosted here".to_owned());
+    Ok(match request {
+        Request::Judge { config, service, flight_recorder, scenario, trace } => {
+            let domain = Domain::of_config(&config).map_err(harness)?;
+            let mut host =
+                iox::InProcess::<ipc::Service>::new(&config, &service, scenario.service.clone())?;
+            let mut recorder = FlightRecorder::create(&flight_recorder, trace).map_err(harness)?;
+            let outcome = lockstep::run(&scenario, &mut host, &mut recorder);
+            drop(host);
+            let census = if outcome.end.is_kept() {
+                domain.census().map_err(harness)?
+            } else {
+                Census::default()
+            };
+            Reply::Judged { outcome, census, trace: recorder.trace.unwrap_or_default() }
+        }
+        Request::Host { config, service, settings } => {
+            let domain = Domain::of_config(&config).map_err(harness)?;
+            *host = Some((iox::InProcess::new(&config, &service, *settings)?, domain));
+            Reply::Ready
+        }
+        Request::Perform(action) => {
+            Reply::Observed(host.as_mut().ok_or_else(nobody)?.0.perform(Key::default(), &action)?)
+        }
+        Request::Audit => Reply::Audited(host.as_mut().ok_or_else(nobody)?.0.audit()?),
+        Request::Census => {
+            let (objects, domain) = host.take().ok_or_else(nobody)?;
+            drop(objects);
+            Reply::Counted(domain.census().map_err(harness)?)
+        }
+    })
+}

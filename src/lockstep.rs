@@ -1,0 +1,364 @@
+//! Scenario in, outcome out: model and host take every step together.
+//!
+//! After the steps the run *settles*: every message is dropped, the service is put
+//! under full load (each limit reached on every port, which a leaked loan, borrow or
+//! chunk makes impossible), and then everything is dropped.
+//!
+//! ```
+//! use iox2_gauntlet::{actor::iox::InProcess, lockstep, sandbox::Sandbox, scenario::*};
+//!
+//! let sandbox = Sandbox::new()?;
+//! let scenario = Scenario::of_steps(vec![
+//!     Step::Join { how: OpenMode::default(), require: None },
+//!     Step::CreateClient { participant: 0, strategy: Strategy::BestFit, hint: 8 },
+//!     Step::LoanRequest { client: 0, len: 4096, form: LoanForm::Default },
+//! ]);
+//! let mut host = InProcess::<iceoryx2::prelude::ipc::Service>::new(
+//!     &sandbox.config_path(), "doc", scenario.service.clone())?;
+//! let outcome = lockstep::run(&scenario, &mut host, &mut lockstep::Silent);
+//! assert!(outcome.end.is_kept(), "{:?}", outcome.end);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+use std::{collections::BTreeMap, fmt};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    actor::{Action, Host, HostError, Key, Observation},
+    model::{
+        Model, Prediction, Promise,
+        judge::{self, Breach},
+    },
+    scenario::{LoanForm, Scenario, SettleOrder, Step},
+};
+
+/// Where in a run something happened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Position {
+    /// At the step of this index.
+    Step(usize),
+    /// At this action of the full load after the steps.
+    FullLoad(usize),
+    /// At this action of dropping everything.
+    Settle(usize),
+    /// In the census after everything was dropped.
+    Census,
+}
+
+impl fmt::Display for Position {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Step(i) => write!(f, "step {}", i + 1),
+            Self::FullLoad(i) => write!(f, "full load after the steps, action {}", i + 1),
+            Self::Settle(i) => write!(f, "dropping everything, action {}", i + 1),
+            Self::Census => f.write_str("census after everything was dropped"),
+        }
+    }
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum End {
+    /// Every promise that was at stake was kept.
+    Kept,
+    /// A promise was broken; the run stopped there.
+    Broken {
+        /// Where.
+        position: Position,
+        /// The action, for a person.
+        action: String,
+        /// What was broken and how.
+        breach: Breach,
+    },
+    /// An action did not return.
+    Stopped {
+        /// Where.
+        position: Position,
+        /// The action, for a person.
+        action: String,
+        /// Why.
+        error: HostError,
+    },
+}
+
+impl End {
+    /// Whether every promise was kept.
+    #[must_use]
+    pub fn is_kept(&self) -> bool {
+        *self == Self::Kept
+    }
+
+    /// The promise that was broken, if one was.
+    #[must_use]
+    pub fn promise(&self) -> Option<Promise> {
+        match self {
+            Self::Broken { breach, .. } => Some(breach.promise),
+            Self::Stopped { error: HostError::Crashed(_), .. } => Some(Promise::NeverCrashes),
+            Self::Stopped { error: HostError::Hung(_), .. } => Some(Promise::NeverHangs),
+            Self::Kept | Self::Stopped { error: HostError::Harness(_), .. } => None,
+        }
+    }
+}
+
+/// The result of a run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Outcome {
+    /// How often each promise was held against an observation.
+    pub checks: BTreeMap<Promise, u64>,
+    /// Steps that were carried out.
+    pub performed: usize,
+    /// Steps that had nothing to act on, or would have waited for ever.
+    pub skipped: usize,
+    /// How it ended.
+    pub end: End,
+}
+
+/// Watches a run from outside.
+pub trait Observer {
+    /// An action is about to be performed.
+    fn before(&mut self, position: Position, action: &Action);
+    /// It returned.
+    fn after(&mut self, position: Position, prediction: &Prediction, observation: &Observation);
+}
+
+/// Watches nothing.
+#[derive(Debug, Clone, Copy)]
+pub struct Silent;
+
+impl Observer for Silent {
+    fn before(&mut self, _: Position, _: &Action) {}
+    fn after(&mut self, _: Position, _: &Prediction, _: &Observation) {}
+}
+
+/// Runs a scenario on a host and judges every step.
+pub fn run(scenario: &Scenario, host: &mut dyn Host, observer: &mut dyn Observer) -> Outcome {
+    let mut run = Run {
+        model: Model::new(scenario.service.clone()),
+        host,
+        observer,
+        checks: BTreeMap::new(),
+        performed: 0,
+        skipped: 0,
+    };
+    let end = run.all(scenario).err().unwrap_or(End::Kept);
+    Outcome { checks: run.checks, performed: run.performed, skipped: run.skipped, end }
+}
+
+struct Run<'a> {
+    model: Model,
+    host: &'a mut dyn Host,
+    observer: &'a mut dyn Observer,
+    checks: BTreeMap<Promise, u64>,
+    performed: usize,
+    skipped: usize,
+}
+
+impl Run<'_> {
+    fn all(&mut self, scenario: &Scenario) -> Result<(), End> {
+        for (i, step) in scenario.steps.iter().enumerate() {
+            match self.model.resolve(step) {
+                Some(action) => {
+                    self.take(Position::Step(i), &action)?;
+                    self.performed += 1;
+                }
+                None => self.skipped += 1,
+            }
+        }
+        self.full_load()?;
+        self.settle(scenario.settle)
+    }
+
+    fn take(&mut self, position: Position, action: &Action) -> Result<Observation, End> {
+        let prediction = self.model.predict(action);
+        self.observer.before(position, action);
+        let stopped = |error| End::Stopped { position, action: describe(action), error };
+        let observation =
+            self.host.perform(action.participant(&self.model), action).map_err(stopped)?;
+        self.observer.after(position, &prediction, &observation);
+        let broken = |breach| End::Broken { position, action: describe(action), breach };
+        for promise in judge::judge(action, &prediction, &observation).map_err(|mut breach| {
+            breach.promise = self.model.sharpen(action, &observation, breach.promise);
+            broken(breach)
+        })? {
+            *self.checks.entry(promise).or_default() += 1;
+        }
+        self.model.apply(action, &observation);
+        if may_disturb_held_data(action) {
+            if let Some(damage) = self.host.audit().map_err(stopped)?.into_iter().next() {
+                return Err(broken(Breach {
+                    promise: Promise::HeldDataStaysIntact,
+                    expected: format!("what {} holds to stay as it is", damage.holder),
+                    observed: damage.mismatch.to_string(),
+                }));
+            }
+            *self.checks.entry(Promise::HeldDataStaysIntact).or_default() += 1;
+        }
+        Ok(observation)
+    }
+
+    /// Drops all messages, then brings every port to all its limits at once.
+    fn full_load(&mut self) -> Result<(), End> {
+        let mut actions = 0;
+        for (_, action) in self.model.leftovers() {
+            if is_message(&action) {
+                self.take(Position::FullLoad(actions), &action)?;
+                actions += 1;
+            }
+        }
+        let settings = self.model.settings().clone();
+        let clients = self.model.number_of_clients();
+        let servers = self.model.number_of_servers();
+        let mut steps = Vec::new();
+        for client in 0..clients {
+            let loan = Step::LoanRequest { client, len: 1, form: LoanForm::Default };
+            steps.extend((0..=settings.max_loaned_requests).map(|_| loan.clone()));
+            steps.extend(
+                (0..settings.max_loaned_requests).map(|_| Step::DropRequest { request: 0 }),
+            );
+        }
+        for server in 0..servers {
+            // What was sent to a pending response that is gone is taken out first.
+            steps.extend(
+                (0..settings.max_active_requests_per_client * (clients + 1)).flat_map(|_| {
+                    [Step::ReceiveRequest { server }, Step::DropActive { active: 0 }]
+                }),
+            );
+        }
+        for client in 0..clients {
+            for _ in 0..settings.max_active_requests_per_client {
+                steps.push(Step::LoanRequest { client, len: 1, form: LoanForm::WriteFromFn });
+                steps.push(Step::SendRequest { request: 0 });
+            }
+            steps.push(Step::LoanRequest { client, len: 1, form: LoanForm::WriteFromSlice });
+            steps.push(Step::SendRequest { request: 0 });
+        }
+        let requests = settings.max_active_requests_per_client * clients;
+        for server in 0..servers {
+            steps.extend((0..requests).map(|_| Step::ReceiveRequest { server }));
+        }
+        // Fill every buffer, borrow all of it, fill it again.
+        for active in 0..requests * servers {
+            for _ in 0..settings
+                .max_response_buffer_size
+                .min(settings.max_borrowed_responses_per_pending_response)
+            {
+                steps.push(Step::LoanResponse { active, len: 1, form: LoanForm::WriteFromFn });
+                steps.push(Step::SendResponse { response: 0 });
+            }
+        }
+        for pending in 0..requests {
+            let held = settings
+                .max_response_buffer_size
+                .min(settings.max_borrowed_responses_per_pending_response);
+            steps.extend((0..held * servers).map(|_| Step::ReceiveResponse { pending }));
+            steps.push(Step::InspectPending { pending });
+        }
+        for active in 0..requests * servers {
+            steps.push(Step::LoanResponse { active, len: 1, form: LoanForm::WriteFromFn });
+            steps.push(Step::SendResponse { response: 0 });
+            steps.push(Step::InspectActive { active });
+        }
+        for step in &steps {
+            if let Some(action) = self.model.resolve(step) {
+                self.take(Position::FullLoad(actions), &action)?;
+                actions += 1;
+            }
+        }
+        Ok(())
+    }
+
+    fn settle(&mut self, order: SettleOrder) -> Result<(), End> {
+        let mut left = self.model.leftovers();
+        match order {
+            SettleOrder::NewestFirst => left.reverse(),
+            SettleOrder::OldestFirst => {}
+            SettleOrder::Shuffled(seed) => left.sort_by_key(|(key, _)| scatter(seed, *key)),
+        }
+        let mut actions = 0;
+        let participants: Vec<Key> = left
+            .iter()
+            .filter_map(|(key, action)| matches!(action, Action::Leave { .. }).then_some(*key))
+            .collect();
+        for (_, action) in left {
+            // The last participant to leave says whether the ports are gone.
+            if let Action::Leave { participant } = action
+                && self.model.no_port_lives()
+                && participants.contains(&participant)
+            {
+                self.take(Position::Settle(actions), &Action::InspectService { participant })?;
+                actions += 1;
+            }
+            self.take(Position::Settle(actions), &action)?;
+            actions += 1;
+        }
+        Ok(())
+    }
+}
+
+/// A fixed pseudo-random permutation per seed.
+fn scatter(seed: u32, key: Key) -> u64 {
+    let x = (u64::from(seed) << 32 | u64::from(key.0)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    (x ^ (x >> 29)).wrapping_mul(0xBF58_476D_1CE4_E5B9)
+}
+
+fn is_message(action: &Action) -> bool {
+    !matches!(action, Action::Leave { .. } | Action::DropClient { .. } | Action::DropServer { .. })
+}
+
+/// Whether memory may be allocated, reused, mapped or unmapped.
+fn may_disturb_held_data(action: &Action) -> bool {
+    !matches!(
+        action,
+        Action::Join { .. }
+            | Action::InspectPending { .. }
+            | Action::InspectActive { .. }
+            | Action::InspectServer { .. }
+            | Action::InspectService { .. }
+            | Action::HintDisconnect { .. }
+    )
+}
+
+/// One line for a person: what is done to what.
+#[must_use]
+pub fn describe(action: &Action) -> String {
+    match action {
+        Action::Join { new, how, require, .. } => match require {
+            Some(require) => format!("participant {new} joins ({how:?}) and requires {require:?}"),
+            None => format!("participant {new} joins ({how:?})"),
+        },
+        Action::Leave { participant } => format!("participant {participant} leaves"),
+        Action::CreateClient { participant, new, strategy, hint } => {
+            format!("{participant} creates client {new} ({strategy:?}, hint {hint})")
+        }
+        Action::CreateServer { participant, new, strategy, hint, loans } => {
+            format!("{participant} creates server {new} ({strategy:?}, hint {hint}, {loans} loans)")
+        }
+        Action::DropClient { client } => format!("drop client {client}"),
+        Action::DropServer { server } => format!("drop server {server}"),
+        Action::LoanRequest { client, new, id, len, form } => {
+            format!("client {client} loans request {new}, message {id} of {len} ({form:?})")
+        }
+        Action::SendRequest { request, new } => format!("send request {request} as pending {new}"),
+        Action::DropRequest { request } => format!("drop loaned request {request}"),
+        Action::ReceiveRequest { server, new } => format!("server {server} receives {new}"),
+        Action::LoanResponse { active, new, id, len, form } => {
+            format!("active {active} loans response {new}, message {id} of {len} ({form:?})")
+        }
+        Action::SendResponse { response } => format!("send response {response}"),
+        Action::DropLoanedResponse { response } => format!("drop loaned response {response}"),
+        Action::ReceiveResponse { pending, new } => format!("pending {pending} receives {new}"),
+        Action::DropPending { pending } => format!("drop pending {pending}"),
+        Action::DropActive { active } => format!("drop active {active}"),
+        Action::DropResponse { response } => format!("drop response {response}"),
+        Action::InspectPending { pending } => format!("inspect pending {pending}"),
+        Action::InspectActive { active } => format!("inspect active {active}"),
+        Action::InspectServer { server } => format!("inspect server {server}"),
+        Action::InspectService { .. } => "inspect service".to_owned(),
+        Action::UpdateClient { client } => format!("update connections of client {client}"),
+        Action::UpdateServer { server } => format!("update connections of server {server}"),
+        Action::HintDisconnect { pending } => format!("pending {pending} hints disconnect"),
+    }
+}

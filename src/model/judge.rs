@@ -1,0 +1,262 @@
+//! Compares an observation with a prediction and names the promise that is broken.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Candidate, Expected, Prediction, Promise};
+use crate::{
+    actor::{Action, Observation, Received, ReportedSettings},
+    scenario::Settings,
+};
+
+/// A promise that was not kept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Breach {
+    /// Which promise.
+    pub promise: Promise,
+    /// What was allowed.
+    pub expected: String,
+    /// What happened.
+    pub observed: String,
+}
+
+/// Judges one observation. `Ok` lists the promises it was held against.
+///
+/// # Errors
+/// The promise that is broken.
+pub fn judge(
+    action: &Action,
+    prediction: &Prediction,
+    observation: &Observation,
+) -> Result<Vec<Promise>, Breach> {
+    let breach =
+        |promise, observed: String| Breach { promise, expected: prediction.to_string(), observed };
+    let mut checked = vec![Promise::NeverCrashes, Promise::NeverHangs, prediction.promise];
+    match observation {
+        Observation::Received(received) => {
+            let candidate = matching_candidate(action, prediction, received)
+                .map_err(|promise| breach(promise, describe(received)))?;
+            let (bytes, order) = match action {
+                Action::ReceiveRequest { .. } => {
+                    (Promise::RequestBytesArrive, Promise::RequestsArriveInOrder)
+                }
+                _ => (Promise::ResponseBytesArrive, Promise::ResponsesArriveInOrder),
+            };
+            check_message(received, candidate, bytes)
+                .map_err(|(promise, observed)| breach(promise, observed))?;
+            checked.extend([bytes, order, Promise::UserHeaderArrives, Promise::OriginNamesSender]);
+            if bytes == Promise::ResponseBytesArrive {
+                checked.push(Promise::ResponseReachesOnlyItsRequest);
+            } else {
+                checked.push(Promise::LateServerGetsNoOldRequest);
+            }
+        }
+        Observation::Loaned { len, not_default, mismatch } => {
+            if !allows(prediction, observation) {
+                let asked = prediction.allowed.iter().any(|e| matches!(e, Expected::Loaned { .. }));
+                let promise =
+                    if asked { Promise::LoanHasRequestedLength } else { prediction.promise };
+                return Err(breach(promise, format!("a loan of {len}")));
+            }
+            if let Some(offset) = not_default {
+                let observed = format!("element {offset} is not its default");
+                return Err(breach(Promise::LoanSliceIsDefault, observed));
+            }
+            if let Some(mismatch) = mismatch {
+                return Err(breach(Promise::HeldDataStaysIntact, mismatch.to_string()));
+            }
+            checked.extend([Promise::LoanHasRequestedLength, Promise::RefusedLoanChangesNothing]);
+            if let Action::LoanRequest { form, .. } | Action::LoanResponse { form, .. } = action
+                && *form == crate::scenario::LoanForm::Default
+            {
+                checked.push(Promise::LoanSliceIsDefault);
+            }
+        }
+        Observation::Pending { .. } => {
+            let promise = inspected_promise(prediction, observation);
+            if let Some(promise) = promise {
+                return Err(breach(promise, summary(observation)));
+            }
+            checked.extend([Promise::HasResponseIsTrue, Promise::SendReachesEveryServer]);
+        }
+        Observation::Active { .. } => {
+            if let Some(promise) = inspected_promise(prediction, observation) {
+                return Err(breach(promise, summary(observation)));
+            }
+            checked.push(Promise::DisconnectHintArrives);
+        }
+        Observation::Service { settings, .. } => {
+            if let Some(promise) = inspected_promise(prediction, observation) {
+                return Err(breach(promise, format!("{}, {settings:?}", summary(observation))));
+            }
+            checked.push(Promise::SettingsAreKept);
+        }
+        _ if allows(prediction, observation) => {}
+        _ => return Err(breach(prediction.promise, summary(observation))),
+    }
+    Ok(checked)
+}
+
+/// One line for a person.
+#[must_use]
+pub fn summary(observation: &Observation) -> String {
+    match observation {
+        Observation::Done => "ok".to_owned(),
+        Observation::PortCreated { hint, .. } => {
+            format!("a port with initial_max_slice_len {hint}")
+        }
+        Observation::Loaned { len, .. } => format!("a loan of {len}"),
+        Observation::Sent { servers } => format!("sent to {servers} server(s)"),
+        Observation::Received(received) => describe(received),
+        Observation::Nothing => "nothing to receive".to_owned(),
+        Observation::Pending { connected, has_response, servers } => {
+            format!("connected {connected}, has_response {has_response}, {servers} server(s)")
+        }
+        Observation::Active { connected, hint } => {
+            format!("connected {connected}, disconnect hint {hint}")
+        }
+        Observation::Server { has_requests } => format!("has_requests {has_requests}"),
+        Observation::Service { clients, servers, .. } => {
+            format!("{clients} client(s), {servers} server(s)")
+        }
+        Observation::Refused(error) => error.clone(),
+    }
+}
+
+fn describe(received: &Received) -> String {
+    match received.header {
+        Some(id) => format!("message {id} of {}", received.len),
+        None => format!("a message of {} whose user header nobody wrote", received.len),
+    }
+}
+
+/// The candidate that was received, or the promise that forbids this message.
+fn matching_candidate<'a>(
+    action: &Action,
+    prediction: &'a Prediction,
+    received: &Received,
+) -> Result<&'a Candidate, Promise> {
+    let Some(id) = received.header else { return Err(Promise::UserHeaderArrives) };
+    let candidates = prediction.allowed.iter().filter_map(|expected| match expected {
+        Expected::Received(candidate) => Some(candidate),
+        _ => None,
+    });
+    candidates.clone().find(|candidate| candidate.id == id).ok_or_else(|| {
+        let expects_other = candidates.count() > 0;
+        match (action, expects_other) {
+            (Action::ReceiveRequest { .. }, true) => Promise::RequestsArriveInOrder,
+            (Action::ReceiveRequest { .. }, false) => match prediction.promise {
+                Promise::BorrowLimit => Promise::BorrowLimit,
+                _ => Promise::LateServerGetsNoOldRequest,
+            },
+            (_, true) => Promise::ResponsesArriveInOrder,
+            (_, false) => match prediction.promise {
+                Promise::BorrowLimit => Promise::BorrowLimit,
+                _ => Promise::ResponseReachesOnlyItsRequest,
+            },
+        }
+    })
+}
+
+fn check_message(
+    received: &Received,
+    candidate: &Candidate,
+    bytes: Promise,
+) -> Result<(), (Promise, String)> {
+    if received.len != candidate.len {
+        return Err((bytes, describe(received)));
+    }
+    if let Some(mismatch) = &received.mismatch {
+        return Err((bytes, mismatch.to_string()));
+    }
+    if received.elements.is_some_and(|elements| elements != candidate.len as u64) {
+        let observed = format!("a header that counts {:?} elements", received.elements);
+        return Err((bytes, observed));
+    }
+    for (what, origin) in [("origin()", received.origin), ("the header", received.header_origin)] {
+        if origin != candidate.origin {
+            let observed =
+                format!("{what} names port {}, the sender is {}", origin.0, candidate.origin.0);
+            return Err((Promise::OriginNamesSender, observed));
+        }
+    }
+    Ok(())
+}
+
+fn agrees<T: PartialEq>(expected: &Option<T>, observed: &T) -> bool {
+    expected.as_ref().is_none_or(|expected| expected == observed)
+}
+
+/// The first promise an inspection breaks.
+fn inspected_promise(prediction: &Prediction, observation: &Observation) -> Option<Promise> {
+    let expected = prediction.allowed.first()?;
+    match (expected, observation) {
+        (
+            Expected::Pending { connected, has_response, servers },
+            Observation::Pending { connected: c, has_response: r, servers: s },
+        ) => {
+            if !agrees(connected, c) {
+                Some(Promise::PendingResponseConnection)
+            } else if !agrees(has_response, r) {
+                Some(Promise::HasResponseIsTrue)
+            } else {
+                (servers != s).then_some(Promise::SendReachesEveryServer)
+            }
+        }
+        (Expected::Active { connected, hint }, Observation::Active { connected: c, hint: h }) => {
+            if agrees(connected, c) {
+                (!agrees(hint, h)).then_some(Promise::DisconnectHintArrives)
+            } else {
+                Some(Promise::ActiveRequestConnection)
+            }
+        }
+        (
+            Expected::Service { clients, servers, settings },
+            Observation::Service { clients: c, servers: s, settings: reported },
+        ) => {
+            if clients.contains(c) && servers.contains(s) {
+                (reported_as(settings) != *reported).then_some(Promise::SettingsAreKept)
+            } else {
+                Some(Promise::PortCounts)
+            }
+        }
+        _ => Some(prediction.promise),
+    }
+}
+
+fn reported_as(settings: &Settings) -> ReportedSettings {
+    ReportedSettings {
+        limits: [
+            settings.max_clients,
+            settings.max_servers,
+            settings.max_nodes,
+            settings.max_active_requests_per_client,
+            settings.max_loaned_requests,
+            settings.max_response_buffer_size,
+            settings.max_borrowed_responses_per_pending_response,
+        ],
+        flags: [
+            settings.enable_safe_overflow_for_requests,
+            settings.enable_safe_overflow_for_responses,
+            settings.enable_fire_and_forget_requests,
+        ],
+    }
+}
+
+fn allows(prediction: &Prediction, observation: &Observation) -> bool {
+    prediction.allowed.iter().any(|expected| match (expected, observation) {
+        (Expected::Done, Observation::Done) | (Expected::Nothing, Observation::Nothing) => true,
+        (Expected::PortCreated { hint }, Observation::PortCreated { hint: h, .. }) => hint == h,
+        (Expected::Loaned { len }, Observation::Loaned { len: l, .. }) => len == l,
+        (Expected::Sent { servers }, Observation::Sent { servers: s }) => servers.contains(s),
+        (Expected::Server { has_requests }, Observation::Server { has_requests: h }) => {
+            agrees(has_requests, h)
+        }
+        (Expected::Refused(name), Observation::Refused(error)) => names(error, name),
+        _ => false,
+    })
+}
+
+/// Whether the error, as `Debug` prints it, is or wraps the one called `name`.
+fn names(error: &str, name: &str) -> bool {
+    error.split(|c: char| !c.is_alphanumeric()).any(|word| word == name)
+}

@@ -1,0 +1,303 @@
+//! What must happen: the oracle, written from the promises.
+//!
+//! [`Model::resolve`] turns a step into an action, [`Model::predict`] lists what
+//! iceoryx2 may do with it, [`judge`](judge::judge) compares, and [`Model::apply`]
+//! follows what was observed. Where a promise exists the model is strict; where
+//! nothing is promised the prediction says so instead of guessing.
+
+pub mod judge;
+mod predict;
+pub mod promise;
+mod resolve;
+mod update;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use crate::{
+    actor::{Action, Key, Observation, PortId},
+    payload::MessageId,
+    scenario::{Settings, Strategy},
+};
+
+pub use predict::{Candidate, Expected, Prediction};
+pub use promise::Promise;
+
+/// Growths every dynamic port has: segment ids are 8 bits wide, of 256 values one is
+/// the first segment's and one is never used (iceoryx2-cal `resizable_shared_memory`,
+/// all releases so far). Fewer would be a regression.
+pub const GROWTHS: usize = 254;
+
+/// Longest loan that is carried out, in elements. Beyond it a step would be limited
+/// by the machine's memory and not by iceoryx2.
+pub const LONGEST_AFFORDABLE: usize = 64 << 20;
+
+/// Shortest loan no machine can satisfy, in elements: with the chunks of a port it
+/// exceeds the 47 bits of user address space.
+pub const SHORTEST_IMPOSSIBLE: usize = 1 << 47;
+
+/// The state iceoryx2 must be in.
+#[derive(Debug, Clone)]
+pub struct Model {
+    settings: Settings,
+    next_key: u32,
+    next_message: u64,
+    participants: BTreeMap<Key, Participant>,
+    clients: BTreeMap<Key, Port>,
+    servers: BTreeMap<Key, Port>,
+    loaned_requests: BTreeMap<Key, LoanedRequest>,
+    pending: BTreeMap<Key, Pending>,
+    /// Requests sent and not yet received, by client and server, oldest first.
+    in_flight: BTreeMap<(Key, Key), VecDeque<QueuedRequest>>,
+    active: BTreeMap<Key, Active>,
+    loaned_responses: BTreeMap<Key, LoanedResponse>,
+    responses: BTreeMap<Key, HeldResponse>,
+    /// Pairs (server, client) in which the server has seen the client.
+    server_knows: BTreeSet<(Key, Key)>,
+    /// Messages that must not arrive any more, and what forbids it.
+    fates: BTreeMap<MessageId, Promise>,
+    /// Servers and pending responses whose buffers have overflowed.
+    overflowed: BTreeSet<Key>,
+}
+
+/// Node and service handle of one participant.
+#[derive(Debug, Clone)]
+struct Participant {
+    /// It still holds its node and its handle.
+    present: bool,
+}
+
+/// A client or a server.
+#[derive(Debug, Clone)]
+struct Port {
+    participant: Key,
+    id: PortId,
+    strategy: Strategy,
+    hint: usize,
+    /// Servers: responses that may be loaned in parallel per active request.
+    loans: usize,
+    /// The `Client` or `Server` itself still exists.
+    handle: bool,
+    /// Longest loan so far, in elements; at least the hint.
+    longest: usize,
+    /// Loans that were longer than every loan before, an upper bound of the growths.
+    growths: usize,
+}
+
+#[derive(Debug, Clone)]
+struct LoanedRequest {
+    client: Key,
+    id: MessageId,
+    len: usize,
+}
+
+#[derive(Debug, Clone)]
+struct Pending {
+    client: Key,
+    /// `number_of_server_connections`, as observed.
+    servers: usize,
+    hinted: bool,
+    /// The servers the request went to.
+    targets: BTreeMap<Key, Target>,
+}
+
+/// What one server can still do for a pending response.
+#[derive(Debug, Clone)]
+struct Target {
+    state: TargetState,
+    /// Responses sent and not yet received, oldest first.
+    queue: VecDeque<QueuedResponse>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum TargetState {
+    /// The server may still answer: the request is queued or active.
+    Open,
+    /// The server can no longer answer.
+    Closed,
+    /// Nothing is promised, e.g. because the request was evicted.
+    Unspecified,
+}
+
+#[derive(Debug, Clone)]
+struct QueuedRequest {
+    pending: Key,
+    id: MessageId,
+    len: usize,
+    origin: PortId,
+    /// Whether it must be received; otherwise it may be lost.
+    certain: bool,
+}
+
+#[derive(Debug, Clone)]
+struct QueuedResponse {
+    id: MessageId,
+    len: usize,
+    origin: PortId,
+    certain: bool,
+}
+
+#[derive(Debug, Clone)]
+struct Active {
+    server: Key,
+    client: Key,
+    /// Its pending response, whether that still exists or not.
+    pending: Key,
+}
+
+#[derive(Debug, Clone)]
+struct LoanedResponse {
+    active: Key,
+    server: Key,
+    pending: Key,
+    id: MessageId,
+    len: usize,
+}
+
+#[derive(Debug, Clone)]
+struct HeldResponse {
+    client: Key,
+    server: Key,
+    pending: Key,
+}
+
+impl Model {
+    /// The state before the first step.
+    #[must_use]
+    pub fn new(settings: Settings) -> Self {
+        Self {
+            settings,
+            next_key: 0,
+            next_message: 0,
+            participants: BTreeMap::new(),
+            clients: BTreeMap::new(),
+            servers: BTreeMap::new(),
+            loaned_requests: BTreeMap::new(),
+            pending: BTreeMap::new(),
+            in_flight: BTreeMap::new(),
+            active: BTreeMap::new(),
+            loaned_responses: BTreeMap::new(),
+            responses: BTreeMap::new(),
+            server_knows: BTreeSet::new(),
+            fates: BTreeMap::new(),
+            overflowed: BTreeSet::new(),
+        }
+    }
+
+    /// The settings of the service.
+    #[must_use]
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// Every object that still exists, oldest first, with the action that drops it.
+    #[must_use]
+    pub fn leftovers(&self) -> Vec<(Key, Action)> {
+        let mut all = Vec::new();
+        let present = |(key, p): (&Key, &Participant)| p.present.then_some(*key);
+        let handle = |(key, p): (&Key, &Port)| p.handle.then_some(*key);
+        all.extend(
+            self.participants
+                .iter()
+                .filter_map(present)
+                .map(|k| (k, Action::Leave { participant: k })),
+        );
+        all.extend(
+            self.clients.iter().filter_map(handle).map(|k| (k, Action::DropClient { client: k })),
+        );
+        all.extend(
+            self.servers.iter().filter_map(handle).map(|k| (k, Action::DropServer { server: k })),
+        );
+        all.extend(self.loaned_requests.keys().map(|&k| (k, Action::DropRequest { request: k })));
+        all.extend(self.pending.keys().map(|&k| (k, Action::DropPending { pending: k })));
+        all.extend(self.active.keys().map(|&k| (k, Action::DropActive { active: k })));
+        all.extend(
+            self.loaned_responses.keys().map(|&k| (k, Action::DropLoanedResponse { response: k })),
+        );
+        all.extend(self.responses.keys().map(|&k| (k, Action::DropResponse { response: k })));
+        all.sort_by_key(|(key, _)| *key);
+        all
+    }
+
+    /// Clients that can still loan.
+    #[must_use]
+    pub fn number_of_clients(&self) -> usize {
+        self.clients.values().filter(|port| port.handle).count()
+    }
+
+    /// Servers that can still receive.
+    #[must_use]
+    pub fn number_of_servers(&self) -> usize {
+        self.servers.values().filter(|port| port.handle).count()
+    }
+
+    /// Whether every port is gone, also those that outlived their handle.
+    #[must_use]
+    pub fn no_port_lives(&self) -> bool {
+        self.clients.is_empty() && self.servers.is_empty()
+    }
+
+    /// The promise behind a breach, where what became of the message earlier says
+    /// more than where it turned up.
+    #[must_use]
+    pub fn sharpen(&self, action: &Action, observation: &Observation, promise: Promise) -> Promise {
+        match observation {
+            Observation::Received(received) => {
+                received.header.and_then(|id| self.fates.get(&id)).copied().unwrap_or(promise)
+            }
+            Observation::Nothing => match *action {
+                Action::ReceiveRequest { server, .. } if self.overflowed.contains(&server) => {
+                    Promise::RequestOverflowEvictsOldest
+                }
+                Action::ReceiveResponse { pending, .. } if self.overflowed.contains(&pending) => {
+                    Promise::ResponseOverflowEvictsOldest
+                }
+                _ => promise,
+            },
+            _ => promise,
+        }
+    }
+
+    /// Whether the client's port exists: itself or something that came out of it.
+    fn client_lives(&self, client: Key) -> bool {
+        self.clients.get(&client).is_some_and(|port| port.handle)
+            || self.loaned_requests.values().any(|loan| loan.client == client)
+            || self.pending.values().any(|pending| pending.client == client)
+            || self.responses.values().any(|response| response.client == client)
+    }
+
+    /// Whether the server's port exists: itself or something that came out of it.
+    fn server_lives(&self, server: Key) -> bool {
+        self.servers.get(&server).is_some_and(|port| port.handle)
+            || self.active.values().any(|active| active.server == server)
+            || self.loaned_responses.values().any(|loan| loan.server == server)
+    }
+
+    /// Whether anything keeps the participant's node open.
+    fn participant_lingers(&self, participant: Key) -> bool {
+        self.clients.iter().any(|(&k, p)| p.participant == participant && self.client_lives(k))
+            || self
+                .servers
+                .iter()
+                .any(|(&k, p)| p.participant == participant && self.server_lives(k))
+    }
+
+    fn loaned_requests_of(&self, client: Key) -> usize {
+        self.loaned_requests.values().filter(|loan| loan.client == client).count()
+    }
+
+    fn pending_of(&self, client: Key) -> usize {
+        self.pending.values().filter(|pending| pending.client == client).count()
+    }
+
+    fn loaned_responses_of(&self, active: Key) -> usize {
+        self.loaned_responses.values().filter(|loan| loan.active == active).count()
+    }
+
+    fn active_of(&self, client: Key, server: Key) -> usize {
+        self.active.values().filter(|a| a.client == client && a.server == server).count()
+    }
+
+    fn held_responses_of(&self, pending: Key, server: Key) -> usize {
+        self.responses.values().filter(|r| r.pending == pending && r.server == server).count()
+    }
+}

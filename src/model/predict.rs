@@ -1,0 +1,545 @@
+//! What iceoryx2 may do with an action, and which promise says so.
+
+use std::{fmt, ops::RangeInclusive};
+
+use super::{GROWTHS, Model, Port, Promise, SHORTEST_IMPOSSIBLE, TargetState};
+use crate::{
+    actor::{Action, Key, PortId, version},
+    payload::MessageId,
+    scenario::{OpenMode, Requirement, Settings, Strategy},
+};
+
+/// A message that may be received next.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Candidate {
+    /// Its identity.
+    pub id: MessageId,
+    /// Its length in elements.
+    pub len: usize,
+    /// The port that sent it.
+    pub origin: PortId,
+}
+
+/// One thing that may be observed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Expected {
+    /// Success without a value.
+    Done,
+    /// A port with this `initial_max_slice_len`.
+    PortCreated {
+        /// In elements.
+        hint: usize,
+    },
+    /// A loan of exactly this length, initialised as its form demands.
+    Loaned {
+        /// In elements.
+        len: usize,
+    },
+    /// A request that went to as many servers.
+    Sent {
+        /// More than one value only while ports are half gone.
+        servers: RangeInclusive<usize>,
+    },
+    /// This message.
+    Received(Candidate),
+    /// No message.
+    Nothing,
+    /// State of a pending response; `None` is unspecified.
+    Pending {
+        /// `is_connected`.
+        connected: Option<bool>,
+        /// `has_response`.
+        has_response: Option<bool>,
+        /// `number_of_server_connections`.
+        servers: usize,
+    },
+    /// State of an active request; `None` is unspecified.
+    Active {
+        /// `is_connected`.
+        connected: Option<bool>,
+        /// `has_disconnect_hint`.
+        hint: Option<bool>,
+    },
+    /// State of a server; `None` is unspecified.
+    Server {
+        /// `has_requests`.
+        has_requests: Option<bool>,
+    },
+    /// State of the service.
+    Service {
+        /// `number_of_clients`.
+        clients: RangeInclusive<usize>,
+        /// `number_of_servers`.
+        servers: RangeInclusive<usize>,
+        /// The settings it was created with.
+        settings: Box<Settings>,
+    },
+    /// The error of this name.
+    Refused(&'static str),
+}
+
+fn known<T: fmt::Display>(value: Option<T>) -> String {
+    value.map_or_else(|| "unspecified".to_owned(), |value| value.to_string())
+}
+
+fn range(range: &RangeInclusive<usize>) -> String {
+    if range.start() == range.end() {
+        range.start().to_string()
+    } else {
+        format!("{} to {}", range.start(), range.end())
+    }
+}
+
+impl fmt::Display for Expected {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Done => f.write_str("ok"),
+            Self::PortCreated { hint } => write!(f, "a port with initial_max_slice_len {hint}"),
+            Self::Loaned { len } => write!(f, "a loan of {len}"),
+            Self::Sent { servers } => write!(f, "sent to {} server(s)", range(servers)),
+            Self::Received(c) => write!(f, "message {} of {}", c.id, c.len),
+            Self::Nothing => f.write_str("nothing to receive"),
+            Self::Pending { connected, has_response, servers } => write!(
+                f,
+                "connected {}, has_response {}, {servers} server(s)",
+                known(*connected),
+                known(*has_response)
+            ),
+            Self::Active { connected, hint } => {
+                write!(f, "connected {}, disconnect hint {}", known(*connected), known(*hint))
+            }
+            Self::Server { has_requests } => write!(f, "has_requests {}", known(*has_requests)),
+            Self::Service { clients, servers, .. } => write!(
+                f,
+                "{} client(s), {} server(s), settings as created",
+                range(clients),
+                range(servers)
+            ),
+            Self::Refused(name) => f.write_str(name),
+        }
+    }
+}
+
+/// Whether a buffer takes another message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Room {
+    Yes,
+    No,
+    Perhaps,
+}
+
+/// All that may be observed, and the promise that is at stake if it is not.
+#[derive(Debug, Clone)]
+pub struct Prediction {
+    /// The promise that decides between success and failure of the action.
+    pub promise: Promise,
+    /// Any of these.
+    pub allowed: Vec<Expected>,
+}
+
+impl fmt::Display for Prediction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, expected) in self.allowed.iter().enumerate() {
+            write!(f, "{}{expected}", if i == 0 { "" } else { " or " })?;
+        }
+        Ok(())
+    }
+}
+
+fn must(promise: Promise, expected: Expected) -> Prediction {
+    Prediction { promise, allowed: vec![expected] }
+}
+
+impl Model {
+    /// What may be observed when `action` is performed now.
+    #[must_use]
+    pub fn predict(&self, action: &Action) -> Prediction {
+        match *action {
+            Action::Join { how, require, .. } => self.predict_join(how, require),
+            Action::CreateClient { hint, .. } => {
+                let (exist, linger) = self.count_clients();
+                port_creation(
+                    exist,
+                    linger,
+                    self.settings.max_clients,
+                    hint,
+                    Promise::ClientLimit,
+                    "ExceedsMaxSupportedClients",
+                )
+            }
+            Action::CreateServer { hint, .. } => {
+                let (exist, linger) = self.count_servers();
+                port_creation(
+                    exist,
+                    linger,
+                    self.settings.max_servers,
+                    hint,
+                    Promise::ServerLimit,
+                    "ExceedsMaxSupportedServers",
+                )
+            }
+            Action::LoanRequest { client, len, .. } => {
+                let loaned = self.loaned_requests_of(client);
+                predict_loan(&self.clients[&client], len, loaned, self.settings.max_loaned_requests)
+            }
+            Action::LoanResponse { active, len, .. } => {
+                let server = &self.servers[&self.active[&active].server];
+                predict_loan(server, len, self.loaned_responses_of(active), server.loans)
+            }
+            Action::SendRequest { request, .. } => self.predict_send(request),
+            Action::ReceiveRequest { server, .. } => self.predict_receive_request(server),
+            Action::ReceiveResponse { pending, .. } => self.predict_receive_response(pending),
+            Action::InspectPending { pending } => self.predict_pending(pending),
+            Action::InspectActive { active } => self.predict_active(active),
+            Action::InspectServer { server } => self.predict_server(server),
+            Action::InspectService { .. } => {
+                let (clients, lingering_clients) = self.count_clients();
+                let (servers, lingering_servers) = self.count_servers();
+                must(
+                    Promise::PortCounts,
+                    Expected::Service {
+                        clients: clients..=clients + lingering_clients,
+                        servers: servers..=servers + lingering_servers,
+                        settings: Box::new(self.settings.clone()),
+                    },
+                )
+            }
+            // Sending to somebody who is gone is fine, see CT
+            // `responses_can_be_received_when_client_no_longer_exists`.
+            Action::SendResponse { .. }
+            | Action::UpdateClient { .. }
+            | Action::UpdateServer { .. }
+            | Action::HintDisconnect { .. }
+            | Action::Leave { .. }
+            | Action::DropClient { .. }
+            | Action::DropServer { .. }
+            | Action::DropRequest { .. }
+            | Action::DropLoanedResponse { .. }
+            | Action::DropPending { .. }
+            | Action::DropActive { .. }
+            | Action::DropResponse { .. } => must(Promise::NeverCrashes, Expected::Done),
+        }
+    }
+
+    /// Clients with a handle, and those that exist only through what came out of them.
+    fn count_clients(&self) -> (usize, usize) {
+        let with_handle = self.clients.values().filter(|port| port.handle).count();
+        let living = self.clients.keys().filter(|&&key| self.client_lives(key)).count();
+        (with_handle, living - with_handle)
+    }
+
+    fn count_servers(&self) -> (usize, usize) {
+        let with_handle = self.servers.values().filter(|port| port.handle).count();
+        let living = self.servers.keys().filter(|&&key| self.server_lives(key)).count();
+        (with_handle, living - with_handle)
+    }
+
+    fn predict_join(&self, how: OpenMode, require: Option<Requirement>) -> Prediction {
+        let present = self.participants.values().filter(|p| p.present).count();
+        let lingering = self
+            .participants
+            .iter()
+            .filter(|(key, p)| !p.present && self.participant_lingers(**key))
+            .count();
+        let exists = present > 0;
+        if !exists {
+            return match how {
+                OpenMode::Open => must(Promise::CreateAndOpen, Expected::Refused("DoesNotExist")),
+                OpenMode::Create | OpenMode::OpenOrCreate => {
+                    must(Promise::CreateAndOpen, Expected::Done)
+                }
+            };
+        }
+        if how == OpenMode::Create {
+            return must(Promise::CreateAndOpen, Expected::Refused("AlreadyExists"));
+        }
+        if let Some((error, promise)) = require.and_then(|require| self.unmet(require)) {
+            return must(promise, Expected::Refused(error));
+        }
+        let refused = Expected::Refused("ExceedsMaxNumberOfNodes");
+        let allowed = if present >= self.settings.max_nodes {
+            vec![refused]
+        } else if present + lingering >= self.settings.max_nodes {
+            vec![Expected::Done, refused]
+        } else {
+            vec![Expected::Done]
+        };
+        Prediction { promise: Promise::NodeLimit, allowed }
+    }
+
+    /// The error a requirement leads to, `None` if the service meets it.
+    fn unmet(&self, require: Requirement) -> Option<(&'static str, Promise)> {
+        use Requirement as R;
+        let s = &self.settings;
+        let unmet = match require {
+            R::MaxClients(n) => {
+                (n > s.max_clients).then_some("DoesNotSupportRequestedAmountOfClients")
+            }
+            R::MaxServers(n) => {
+                (n > s.max_servers).then_some("DoesNotSupportRequestedAmountOfServers")
+            }
+            R::MaxNodes(n) => (n > s.max_nodes).then_some("DoesNotSupportRequestedAmountOfNodes"),
+            R::MaxActiveRequestsPerClient(n) => (n > s.max_active_requests_per_client)
+                .then_some("DoesNotSupportRequestedAmountOfActiveRequestsPerClient"),
+            R::MaxLoanedRequests(n) => (n > s.max_loaned_requests)
+                .then_some("DoesNotSupportRequestedAmountOfClientRequestLoans"),
+            R::MaxResponseBufferSize(n) => (n > s.max_response_buffer_size)
+                .then_some("DoesNotSupportRequestedResponseBufferSize"),
+            R::MaxBorrowedResponsesPerPendingResponse(n) => (n > s
+                .max_borrowed_responses_per_pending_response)
+                .then_some("DoesNotSupportRequestedAmountOfBorrowedResponsesPerPendingResponse"),
+            R::EnableSafeOverflowForRequests(on) => (on != s.enable_safe_overflow_for_requests)
+                .then_some("IncompatibleOverflowBehaviorForRequests"),
+            R::EnableSafeOverflowForResponses(on) => (on != s.enable_safe_overflow_for_responses)
+                .then_some("IncompatibleOverflowBehaviorForResponses"),
+            R::EnableFireAndForgetRequests(on) => (on != s.enable_fire_and_forget_requests)
+                .then_some("IncompatibleBehaviorForFireAndForgetRequests"),
+            R::RequestPayload(_) => Some(version::INCOMPATIBLE_REQUEST_TYPE),
+            R::ResponsePayload(_) => Some(version::INCOMPATIBLE_RESPONSE_TYPE),
+        };
+        unmet.map(|error| (error, Promise::OpenChecksRequirements))
+    }
+
+    fn predict_send(&self, request: Key) -> Prediction {
+        let client = self.loaned_requests[&request].client;
+        if self.pending_of(client) >= self.settings.max_active_requests_per_client {
+            return must(
+                Promise::ActiveRequestLimit,
+                Expected::Refused("ExceedsMaxActiveRequests"),
+            );
+        }
+        let (mut sure, mut possible) = (0, 0);
+        for (&server, port) in &self.servers {
+            match self.room_for_request(client, server) {
+                Room::No => {}
+                Room::Yes if port.handle => sure += 1,
+                Room::Yes | Room::Perhaps => possible += 1,
+            }
+        }
+        must(Promise::SendReachesEveryServer, Expected::Sent { servers: sure..=sure + possible })
+    }
+
+    /// Whether a request fits into a server's buffer; with safe overflow it always does.
+    pub(super) fn room_for_request(&self, client: Key, server: Key) -> Room {
+        let capacity = self.settings.max_active_requests_per_client;
+        let Some(queue) = self.in_flight.get(&(client, server)) else { return Room::Yes };
+        if self.settings.enable_safe_overflow_for_requests || queue.len() < capacity {
+            return Room::Yes;
+        }
+        // Requests to be discarded may or may not have been so far.
+        let kept = queue.iter().filter(|request| self.pending.contains_key(&request.pending));
+        if self.settings.enable_fire_and_forget_requests || kept.count() >= capacity {
+            Room::No
+        } else {
+            Room::Perhaps
+        }
+    }
+
+    fn predict_receive_request(&self, server: Key) -> Prediction {
+        let mut allowed = Vec::new();
+        let (mut must_deliver, mut must_refuse) = (false, false);
+        let (mut may_refuse, mut expects_fire_and_forget) = (false, false);
+        for ((client, to), queue) in &self.in_flight {
+            if *to != server {
+                continue;
+            }
+            let blocked =
+                self.active_of(*client, server) >= self.settings.max_active_requests_per_client;
+            let mut certain = false;
+            let mut any = false;
+            for request in queue {
+                any = true;
+                let alive = self.pending.contains_key(&request.pending);
+                if !alive && !self.settings.enable_fire_and_forget_requests {
+                    continue;
+                }
+                if !blocked {
+                    allowed.push(Expected::Received(Candidate {
+                        id: request.id,
+                        len: request.len,
+                        origin: request.origin,
+                    }));
+                }
+                if request.certain {
+                    certain = true;
+                    expects_fire_and_forget |= !alive;
+                    break;
+                }
+            }
+            match (blocked, certain) {
+                (false, certain) => must_deliver |= certain,
+                (true, true) => must_refuse = true,
+                (true, false) => may_refuse |= any,
+            }
+        }
+        if !must_deliver {
+            if must_refuse || may_refuse {
+                allowed.push(Expected::Refused("ExceedsMaxBorrows"));
+            }
+            // Requests that may be lost, or are to be discarded, can end a receive
+            // before another connection's limit is noticed.
+            if !must_refuse || !allowed.iter().all(|e| matches!(e, Expected::Refused(_))) {
+                allowed.push(Expected::Nothing);
+            }
+        }
+        let promise = if must_refuse && !must_deliver {
+            Promise::BorrowLimit
+        } else if expects_fire_and_forget {
+            Promise::FireAndForgetDelivers
+        } else {
+            Promise::NoRequestIsLost
+        };
+        Prediction { promise, allowed }
+    }
+
+    fn predict_receive_response(&self, pending_key: Key) -> Prediction {
+        let pending = &self.pending[&pending_key];
+        let mut allowed = Vec::new();
+        let (mut must_deliver, mut must_refuse, mut may_refuse) = (false, false, false);
+        for (&server, target) in &pending.targets {
+            let blocked = self.held_responses_of(pending_key, server)
+                >= self.settings.max_borrowed_responses_per_pending_response;
+            let mut certain = false;
+            for response in &target.queue {
+                if !blocked {
+                    allowed.push(Expected::Received(Candidate {
+                        id: response.id,
+                        len: response.len,
+                        origin: response.origin,
+                    }));
+                }
+                if response.certain {
+                    certain = true;
+                    break;
+                }
+            }
+            match (blocked, certain) {
+                (false, certain) => must_deliver |= certain,
+                (true, true) => must_refuse = true,
+                (true, false) => may_refuse |= !target.queue.is_empty(),
+            }
+        }
+        if !must_deliver {
+            if must_refuse || may_refuse {
+                allowed.push(Expected::Refused("ExceedsMaxBorrows"));
+            }
+            if !must_refuse || !allowed.iter().all(|e| matches!(e, Expected::Refused(_))) {
+                allowed.push(Expected::Nothing);
+            }
+        }
+        let promise = if must_refuse && !must_deliver {
+            Promise::BorrowLimit
+        } else {
+            Promise::NoResponseIsLost
+        };
+        Prediction { promise, allowed }
+    }
+
+    fn predict_pending(&self, key: Key) -> Prediction {
+        let pending = &self.pending[&key];
+        let state = |state| pending.targets.values().any(|target| target.state == state);
+        let connected = if state(TargetState::Open) {
+            Some(true)
+        } else if state(TargetState::Unspecified) {
+            None
+        } else {
+            Some(false)
+        };
+        let mut queued = pending.targets.values().flat_map(|target| &target.queue).peekable();
+        let has_response = if queued.peek().is_none() {
+            Some(false)
+        } else if queued.any(|response| response.certain) {
+            Some(true)
+        } else {
+            None
+        };
+        must(
+            Promise::PendingResponseConnection,
+            Expected::Pending { connected, has_response, servers: pending.servers },
+        )
+    }
+
+    fn predict_active(&self, key: Key) -> Prediction {
+        let pending = self.pending.get(&self.active[&key].pending);
+        must(
+            Promise::ActiveRequestConnection,
+            Expected::Active {
+                connected: Some(pending.is_some()),
+                // Once the pending response is gone its hint means nothing.
+                hint: pending.map(|pending| pending.hinted),
+            },
+        )
+    }
+
+    fn predict_server(&self, server: Key) -> Prediction {
+        let waiting = |certain: bool| {
+            self.in_flight
+                .iter()
+                .filter(|((_, to), _)| *to == server)
+                .flat_map(|(_, queue)| queue)
+                .any(|request| {
+                    !certain
+                        || request.certain
+                            && (self.settings.enable_fire_and_forget_requests
+                                || self.pending.contains_key(&request.pending))
+                })
+        };
+        let has_requests = if waiting(true) {
+            Some(true)
+        } else if waiting(false) {
+            None
+        } else {
+            Some(false)
+        };
+        must(Promise::HasRequestsIsTrue, Expected::Server { has_requests })
+    }
+}
+
+fn port_creation(
+    exist: usize,
+    linger: usize,
+    limit: usize,
+    hint: usize,
+    promise: Promise,
+    error: &'static str,
+) -> Prediction {
+    let created = Expected::PortCreated { hint };
+    let allowed = if exist >= limit {
+        vec![Expected::Refused(error)]
+    } else if exist + linger >= limit {
+        vec![created, Expected::Refused(error)]
+    } else {
+        vec![created]
+    };
+    Prediction { promise, allowed }
+}
+
+fn predict_loan(port: &Port, len: usize, loaned: usize, limit: usize) -> Prediction {
+    let too_many = loaned >= limit;
+    let mut allowed = Vec::new();
+    let promise = if port.strategy == Strategy::Static && len > port.hint {
+        allowed.push(Expected::Refused("ExceedsMaxLoanSize"));
+        Promise::StaticRefusesLongerThanHint
+    } else if len >= SHORTEST_IMPOSSIBLE {
+        allowed.push(Expected::Refused("OutOfMemory"));
+        Promise::ImpossibleLoanIsOutOfMemory
+    } else if too_many {
+        Promise::LoanLimit
+    } else {
+        allowed.push(Expected::Loaned { len });
+        if len <= port.longest {
+            Promise::LoanWithinLimitsSucceeds
+        } else {
+            if port.growths >= GROWTHS {
+                allowed.push(Expected::Refused("OutOfMemory"));
+                return Prediction { promise: Promise::GrowthEndsInOutOfMemory, allowed };
+            }
+            Promise::HintIsOnlyAHint
+        }
+    };
+    if too_many {
+        // Which of two violated limits is named first is not promised.
+        allowed.push(Expected::Refused("ExceedsMaxLoans"));
+    }
+    Prediction { promise, allowed }
+}

@@ -1,0 +1,233 @@
+//! Steps to actions: every index is taken modulo what exists; a step with nothing to
+//! act on, one that would wait for ever, and one that only the machine could refuse
+//! are skipped.
+
+use std::collections::BTreeMap;
+
+use super::{LONGEST_AFFORDABLE, Model, SHORTEST_IMPOSSIBLE};
+use crate::{
+    actor::{Action, Key},
+    payload::MessageId,
+    scenario::{Backpressure, OpenMode, Step},
+};
+
+/// The `index`-th of those keys that satisfy `which`, counted modulo their number.
+fn nth<T>(map: &BTreeMap<Key, T>, index: usize, which: impl Fn(&T) -> bool) -> Option<Key> {
+    let count = map.values().filter(|value| which(value)).count();
+    let index = index.checked_rem(count)?;
+    map.iter().filter(|(_, value)| which(value)).nth(index).map(|(key, _)| *key)
+}
+
+fn any<T>(map: &BTreeMap<Key, T>, index: usize) -> Option<Key> {
+    nth(map, index, |_| true)
+}
+
+/// Whether a loan of this length says something about iceoryx2 and not about the
+/// machine.
+fn is_telling(len: usize) -> bool {
+    len <= LONGEST_AFFORDABLE || len >= SHORTEST_IMPOSSIBLE
+}
+
+impl Model {
+    fn fresh(&mut self) -> Key {
+        self.next_key += 1;
+        Key(self.next_key)
+    }
+
+    fn fresh_message(&mut self) -> MessageId {
+        self.next_message += 1;
+        MessageId::new(self.next_message)
+    }
+
+    /// The action of a step, `None` if the step is skipped.
+    #[must_use]
+    pub fn resolve(&mut self, step: &Step) -> Option<Action> {
+        let action = match *step {
+            Step::Join { how, require } => {
+                // What a newcomer finds while only ports hold the service is nowhere
+                // promised.
+                if self.participants.values().all(|p| !p.present) && !self.participants.is_empty() {
+                    return None;
+                }
+                let creates = how != OpenMode::Open && self.participants.is_empty();
+                Action::Join { new: self.fresh(), how, require, creates }
+            }
+            Step::Leave { participant } => {
+                Action::Leave { participant: self.participant(participant)? }
+            }
+            Step::CreateClient { participant, strategy, hint } => {
+                let participant = self.participant(participant)?;
+                let hint = hint.min(LONGEST_AFFORDABLE);
+                Action::CreateClient { participant, new: self.fresh(), strategy, hint }
+            }
+            Step::CreateServer { participant, strategy, hint, loans } => {
+                let participant = self.participant(participant)?;
+                let hint = hint.min(LONGEST_AFFORDABLE);
+                Action::CreateServer {
+                    participant,
+                    new: self.fresh(),
+                    strategy,
+                    hint,
+                    loans: loans.max(1),
+                }
+            }
+            Step::DropClient { client } => Action::DropClient { client: self.client(client)? },
+            Step::DropServer { server } => Action::DropServer { server: self.server(server)? },
+            Step::LoanRequest { client, len, form } => {
+                let client = self.client(client).filter(|_| is_telling(len))?;
+                Action::LoanRequest {
+                    client,
+                    new: self.fresh(),
+                    id: self.fresh_message(),
+                    len,
+                    form,
+                }
+            }
+            Step::SendRequest { request } => {
+                let request = any(&self.loaned_requests, request)?;
+                if self.send_would_wait(request) {
+                    return None;
+                }
+                Action::SendRequest { request, new: self.fresh() }
+            }
+            Step::DropRequest { request } => {
+                Action::DropRequest { request: any(&self.loaned_requests, request)? }
+            }
+            Step::ReceiveRequest { server } => {
+                Action::ReceiveRequest { server: self.server(server)?, new: self.fresh() }
+            }
+            Step::LoanResponse { active, len, form } => {
+                let active = any(&self.active, active).filter(|_| is_telling(len))?;
+                Action::LoanResponse {
+                    active,
+                    new: self.fresh(),
+                    id: self.fresh_message(),
+                    len,
+                    form,
+                }
+            }
+            Step::SendResponse { response } => {
+                let response = any(&self.loaned_responses, response)?;
+                if self.response_would_wait(response) {
+                    return None;
+                }
+                Action::SendResponse { response }
+            }
+            Step::DropLoanedResponse { response } => {
+                Action::DropLoanedResponse { response: any(&self.loaned_responses, response)? }
+            }
+            Step::ReceiveResponse { pending } => {
+                Action::ReceiveResponse { pending: any(&self.pending, pending)?, new: self.fresh() }
+            }
+            Step::DropPending { pending } => {
+                Action::DropPending { pending: any(&self.pending, pending)? }
+            }
+            Step::DropActive { active } => {
+                Action::DropActive { active: any(&self.active, active)? }
+            }
+            Step::DropResponse { response } => {
+                Action::DropResponse { response: any(&self.responses, response)? }
+            }
+            Step::InspectPending { pending } => {
+                Action::InspectPending { pending: any(&self.pending, pending)? }
+            }
+            Step::InspectActive { active } => {
+                Action::InspectActive { active: any(&self.active, active)? }
+            }
+            Step::InspectServer { server } => {
+                Action::InspectServer { server: self.server(server)? }
+            }
+            Step::InspectService { participant } => {
+                Action::InspectService { participant: self.participant(participant)? }
+            }
+            Step::UpdateClient { client } => Action::UpdateClient { client: self.client(client)? },
+            Step::UpdateServer { server } => Action::UpdateServer { server: self.server(server)? },
+            Step::HintDisconnect { pending } => {
+                Action::HintDisconnect { pending: any(&self.pending, pending)? }
+            }
+        };
+        Some(action)
+    }
+
+    fn participant(&self, index: usize) -> Option<Key> {
+        nth(&self.participants, index, |participant| participant.present)
+    }
+
+    fn client(&self, index: usize) -> Option<Key> {
+        nth(&self.clients, index, |port| port.handle)
+    }
+
+    fn server(&self, index: usize) -> Option<Key> {
+        nth(&self.servers, index, |port| port.handle)
+    }
+
+    /// Without overflow and with `RetryUntilDelivered` a send waits for room, which
+    /// nobody would make: steps are taken one at a time.
+    fn send_would_wait(&self, request: Key) -> bool {
+        let settings = &self.settings;
+        !settings.enable_safe_overflow_for_requests
+            && settings.client_backpressure == Backpressure::RetryUntilDelivered
+            && self.loaned_requests.get(&request).is_some_and(|loan| {
+                self.in_flight.iter().any(|((client, _), queue)| {
+                    *client == loan.client && queue.len() >= settings.max_active_requests_per_client
+                })
+            })
+    }
+
+    fn response_would_wait(&self, response: Key) -> bool {
+        let settings = &self.settings;
+        !settings.enable_safe_overflow_for_responses
+            && settings.server_backpressure == Backpressure::RetryUntilDelivered
+            && self.loaned_responses.get(&response).is_some_and(|loan| {
+                self.pending
+                    .get(&loan.pending)
+                    .and_then(|pending| pending.targets.get(&loan.server))
+                    .is_some_and(|target| target.queue.len() >= settings.max_response_buffer_size)
+            })
+    }
+}
+
+impl Action {
+    /// The participant in whose process the action runs, given who owns what.
+    #[must_use]
+    pub fn participant(&self, model: &Model) -> Key {
+        let client = |key: &Key| model.clients.get(key).map(|port| port.participant);
+        let server = |key: &Key| model.servers.get(key).map(|port| port.participant);
+        let found = match self {
+            Self::Join { new, .. } => Some(*new),
+            Self::Leave { participant }
+            | Self::CreateClient { participant, .. }
+            | Self::CreateServer { participant, .. }
+            | Self::InspectService { participant } => Some(*participant),
+            Self::DropClient { client: key }
+            | Self::LoanRequest { client: key, .. }
+            | Self::UpdateClient { client: key } => client(key),
+            Self::DropServer { server: key }
+            | Self::ReceiveRequest { server: key, .. }
+            | Self::InspectServer { server: key }
+            | Self::UpdateServer { server: key } => server(key),
+            Self::SendRequest { request, .. } | Self::DropRequest { request } => {
+                model.loaned_requests.get(request).and_then(|loan| client(&loan.client))
+            }
+            Self::ReceiveResponse { pending, .. }
+            | Self::DropPending { pending }
+            | Self::InspectPending { pending }
+            | Self::HintDisconnect { pending } => {
+                model.pending.get(pending).and_then(|pending| client(&pending.client))
+            }
+            Self::DropResponse { response } => {
+                model.responses.get(response).and_then(|response| client(&response.client))
+            }
+            Self::LoanResponse { active, .. }
+            | Self::DropActive { active }
+            | Self::InspectActive { active } => {
+                model.active.get(active).and_then(|active| server(&active.server))
+            }
+            Self::SendResponse { response } | Self::DropLoanedResponse { response } => {
+                model.loaned_responses.get(response).and_then(|loan| server(&loan.server))
+            }
+        };
+        // An action only names objects the model has.
+        found.unwrap_or_default()
+    }
+}

@@ -1,0 +1,340 @@
+//! Follows what was observed: the model's state after an action.
+
+use super::{
+    Active, HeldResponse, LoanedRequest, LoanedResponse, Model, Participant, Pending, Port,
+    Promise, QueuedRequest, QueuedResponse, Target, TargetState, predict::Room,
+};
+use crate::actor::{Action, Key, Observation, PortId};
+
+impl Model {
+    /// Takes over the outcome of an action. The observation must have been judged:
+    /// an outcome the model did not allow leaves it in an arbitrary state.
+    pub fn apply(&mut self, action: &Action, observation: &Observation) {
+        match *action {
+            Action::Join { new, .. } => {
+                if *observation == Observation::Done {
+                    self.participants.insert(new, Participant { present: true });
+                }
+            }
+            Action::Leave { participant } => {
+                if let Some(participant) = self.participants.get_mut(&participant) {
+                    participant.present = false;
+                }
+            }
+            Action::CreateClient { participant, new, strategy, hint } => {
+                if let Observation::PortCreated { id, .. } = observation {
+                    self.clients.insert(new, Port::new(participant, *id, strategy, hint, 0));
+                }
+            }
+            Action::CreateServer { participant, new, strategy, hint, loans } => {
+                if let Observation::PortCreated { id, .. } = observation {
+                    self.servers.insert(new, Port::new(participant, *id, strategy, hint, loans));
+                    self.server_looks(new);
+                }
+            }
+            Action::DropClient { client } => {
+                if let Some(port) = self.clients.get_mut(&client) {
+                    port.handle = false;
+                }
+            }
+            Action::DropServer { server } => self.drop_server(server),
+            Action::LoanRequest { client, new, id, len, .. } => {
+                if matches!(observation, Observation::Loaned { .. }) {
+                    self.loaned_requests.insert(new, LoanedRequest { client, id, len });
+                    if let Some(port) = self.clients.get_mut(&client) {
+                        port.note_loan(len);
+                    }
+                }
+            }
+            Action::LoanResponse { active, new, id, len, .. } => {
+                if matches!(observation, Observation::Loaned { .. })
+                    && let Some(Active { server, client, pending }) =
+                        self.active.get(&active).cloned()
+                {
+                    self.loaned_responses
+                        .insert(new, LoanedResponse { active, server, pending, id, len });
+                    if let Some(port) = self.servers.get_mut(&server) {
+                        port.note_loan(len);
+                    }
+                }
+            }
+            Action::SendRequest { request, new } => {
+                if let Some(loan) = self.loaned_requests.remove(&request)
+                    && let Observation::Sent { servers } = observation
+                {
+                    self.request_sent(new, &loan, *servers);
+                }
+            }
+            Action::DropRequest { request } => {
+                self.loaned_requests.remove(&request);
+            }
+            Action::ReceiveRequest { server, new } => {
+                self.server_looks(server);
+                self.request_received(server, new, observation);
+            }
+            Action::SendResponse { response } => {
+                if let Some(loan) = self.loaned_responses.remove(&response) {
+                    self.server_looks(loan.server);
+                    self.response_sent(&loan);
+                }
+            }
+            Action::DropLoanedResponse { response } => {
+                self.loaned_responses.remove(&response);
+            }
+            Action::ReceiveResponse { pending, new } => {
+                self.response_received(pending, new, observation);
+            }
+            Action::DropPending { pending } => self.drop_pending(pending),
+            Action::DropActive { active } => {
+                if let Some(active) = self.active.remove(&active)
+                    && let Some(pending) = self.pending.get_mut(&active.pending)
+                    && let Some(target) = pending.targets.get_mut(&active.server)
+                {
+                    target.state = TargetState::Closed;
+                }
+            }
+            Action::DropResponse { response } => {
+                self.responses.remove(&response);
+            }
+            Action::InspectServer { server } | Action::UpdateServer { server } => {
+                self.server_looks(server);
+            }
+            Action::HintDisconnect { pending } => {
+                if let Some(pending) = self.pending.get_mut(&pending) {
+                    pending.hinted = true;
+                }
+            }
+            Action::InspectPending { .. }
+            | Action::InspectActive { .. }
+            | Action::InspectService { .. }
+            | Action::UpdateClient { .. } => {}
+        }
+        self.retire();
+    }
+
+    /// The server refreshed its connections: it knows every client that exists.
+    fn server_looks(&mut self, server: Key) {
+        let clients: Vec<Key> = self.clients.keys().copied().collect();
+        self.server_knows.extend(clients.into_iter().map(|client| (server, client)));
+    }
+
+    fn drop_pending(&mut self, key: Key) {
+        let Some(pending) = self.pending.remove(&key) else { return };
+        for response in pending.targets.values().flat_map(|target| &target.queue) {
+            self.fates.insert(response.id, Promise::ResponseReachesOnlyItsRequest);
+        }
+        if !self.settings.enable_fire_and_forget_requests {
+            let queued = self.in_flight.values().flatten().filter(|request| request.pending == key);
+            self.fates.extend(queued.map(|r| (r.id, Promise::NoFireAndForgetDiscards)));
+        }
+    }
+
+    fn drop_server(&mut self, server: Key) {
+        if let Some(port) = self.servers.get_mut(&server) {
+            port.handle = false;
+        }
+        // What it has not received it can no longer receive, but its port may live on
+        // through other active requests.
+        for queued in
+            self.in_flight.iter().filter(|((_, to), _)| *to == server).flat_map(|(_, q)| q)
+        {
+            if let Some(pending) = self.pending.get_mut(&queued.pending)
+                && let Some(target) = pending.targets.get_mut(&server)
+            {
+                target.state = TargetState::Unspecified;
+            }
+        }
+    }
+
+    fn request_sent(&mut self, new: Key, loan: &LoanedRequest, servers: usize) {
+        let origin = self.clients.get(&loan.client).map_or(PortId::default(), |port| port.id);
+        let mut pending = Pending {
+            client: loan.client,
+            servers,
+            hinted: false,
+            targets: std::collections::BTreeMap::new(),
+        };
+        let servers: Vec<(Key, bool)> =
+            self.servers.iter().map(|(&key, port)| (key, port.handle)).collect();
+        for (server, handle) in servers {
+            let room = self.room_for_request(loan.client, server);
+            if room == Room::No {
+                continue;
+            }
+            let certain = handle && room == Room::Yes;
+            let queue = self.in_flight.entry((loan.client, server)).or_default();
+            if queue.len() >= self.settings.max_active_requests_per_client
+                && let Some(evicted) = queue.pop_front()
+            {
+                self.fates.insert(evicted.id, Promise::RequestOverflowEvictsOldest);
+                self.overflowed.insert(server);
+                if let Some(pending) = self.pending.get_mut(&evicted.pending)
+                    && let Some(target) = pending.targets.get_mut(&server)
+                {
+                    target.state = TargetState::Unspecified;
+                }
+            }
+            queue.push_back(QueuedRequest {
+                pending: new,
+                id: loan.id,
+                len: loan.len,
+                origin,
+                certain,
+            });
+            let state = if certain { TargetState::Open } else { TargetState::Unspecified };
+            pending.targets.insert(server, Target { state, queue: Default::default() });
+        }
+        self.pending.insert(new, pending);
+    }
+
+    fn request_received(&mut self, server: Key, new: Key, observation: &Observation) {
+        let keeps_dead = self.settings.enable_fire_and_forget_requests;
+        match observation {
+            Observation::Received(received) => {
+                let found = self
+                    .in_flight
+                    .iter_mut()
+                    .filter(|((_, to), _)| *to == server)
+                    .find_map(|((client, _), queue)| {
+                        let at =
+                            queue.iter().position(|request| Some(request.id) == received.header)?;
+                        let request = queue.drain(..=at).next_back()?;
+                        Some((*client, request.pending))
+                    });
+                if let Some((client, pending)) = found {
+                    self.active.insert(new, Active { server, client, pending });
+                    if let Some(target) =
+                        self.pending.get_mut(&pending).and_then(|p| p.targets.get_mut(&server))
+                    {
+                        target.state = TargetState::Open;
+                    }
+                }
+            }
+            Observation::Nothing if !keeps_dead => {
+                let pending = &self.pending;
+                for ((_, to), queue) in &mut self.in_flight {
+                    if *to == server {
+                        queue.retain(|request| pending.contains_key(&request.pending));
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn response_sent(&mut self, loan: &LoanedResponse) {
+        let origin = self.servers.get(&loan.server).map_or(PortId::default(), |port| port.id);
+        // A response sent after its active request is gone is nowhere promised to
+        // arrive, nor to be dropped.
+        let mut certain = self.active.contains_key(&loan.active);
+        let capacity = self.settings.max_response_buffer_size;
+        let overflow = self.settings.enable_safe_overflow_for_responses;
+        let Some(target) =
+            self.pending.get_mut(&loan.pending).and_then(|p| p.targets.get_mut(&loan.server))
+        else {
+            self.fates.insert(loan.id, Promise::ResponseReachesOnlyItsRequest);
+            return;
+        };
+        if target.queue.len() >= capacity {
+            let all_certain = target.queue.iter().all(|response| response.certain);
+            if overflow {
+                self.overflowed.insert(loan.pending);
+                if !(all_certain && certain) {
+                    // Whether room was needed depends on what is uncertain already.
+                    if let Some(oldest) = target.queue.iter_mut().find(|response| response.certain)
+                    {
+                        oldest.certain = false;
+                    }
+                } else if let Some(evicted) = target.queue.pop_front() {
+                    self.fates.insert(evicted.id, Promise::ResponseOverflowEvictsOldest);
+                }
+            } else if all_certain {
+                self.fates.insert(loan.id, Promise::DiscardKeepsBuffered);
+                return;
+            } else {
+                certain = false;
+            }
+        }
+        target.queue.push_back(QueuedResponse { id: loan.id, len: loan.len, origin, certain });
+    }
+
+    fn response_received(&mut self, pending: Key, new: Key, observation: &Observation) {
+        let Observation::Received(received) = observation else { return };
+        let Some(entry) = self.pending.get_mut(&pending) else { return };
+        for (&server, target) in &mut entry.targets {
+            let Some(at) =
+                target.queue.iter().position(|response| Some(response.id) == received.header)
+            else {
+                continue;
+            };
+            target.queue.drain(..=at);
+            let client = entry.client;
+            self.responses.insert(new, HeldResponse { client, server, pending });
+            return;
+        }
+    }
+
+    /// Forgets ports and participants nothing refers to any more, and what went with
+    /// them.
+    fn retire(&mut self) {
+        let gone: Vec<Key> =
+            self.clients.keys().copied().filter(|&client| !self.client_lives(client)).collect();
+        for client in gone {
+            let keeps =
+                self.clients.remove(&client).is_some_and(|port| port.keeps_data_when_gone());
+            for ((from, server), queue) in &mut self.in_flight {
+                if *from == client && !(keeps && self.server_knows.contains(&(*server, client))) {
+                    queue.iter_mut().for_each(|request| request.certain = false);
+                }
+            }
+        }
+        let gone: Vec<Key> =
+            self.servers.keys().copied().filter(|&server| !self.server_lives(server)).collect();
+        for server in gone {
+            let keeps =
+                self.servers.remove(&server).is_some_and(|port| port.keeps_data_when_gone());
+            self.in_flight.retain(|(_, to), _| *to != server);
+            for target in self.pending.values_mut().filter_map(|p| p.targets.get_mut(&server)) {
+                target.state = TargetState::Closed;
+                if !keeps {
+                    target.queue.iter_mut().for_each(|response| response.certain = false);
+                }
+            }
+        }
+        self.in_flight.retain(|_, queue| !queue.is_empty());
+        let gone: Vec<Key> = self
+            .participants
+            .iter()
+            .filter(|(key, participant)| !participant.present && !self.participant_lingers(**key))
+            .map(|(key, _)| *key)
+            .collect();
+        for participant in gone {
+            self.participants.remove(&participant);
+        }
+    }
+}
+
+impl Port {
+    fn new(
+        participant: Key,
+        id: PortId,
+        strategy: crate::scenario::Strategy,
+        hint: usize,
+        loans: usize,
+    ) -> Self {
+        Self { participant, id, strategy, hint, loans, handle: true, longest: hint, growths: 0 }
+    }
+
+    fn note_loan(&mut self, len: usize) {
+        if len > self.longest {
+            self.longest = len;
+            self.growths += 1;
+        }
+    }
+
+    /// "A sample may be lost if the sender shuts down after reallocating its data
+    /// segment" (FAQ, Losing Dynamic Data), and only then.
+    fn keeps_data_when_gone(&self) -> bool {
+        !self.strategy.is_dynamic() || self.growths == 0
+    }
+}

@@ -1,0 +1,252 @@
+//! Runs scenarios in child processes, in either layout, whatever iceoryx2 does.
+
+use std::{collections::BTreeMap, fs, path::PathBuf, time::Duration};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    actor::{
+        Action, Damage, Host, HostError, Key, Observation,
+        child::{Child, Executable},
+        serve::{self, Reply, Request, TracedStep},
+    },
+    lockstep::{self, End, Outcome, Position, Silent},
+    model::{Promise, judge::Breach},
+    sandbox::{Census, Sandbox, SandboxError},
+    scenario::{Scenario, SettingsVia},
+};
+
+/// Which participant lives in which process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Layout {
+    /// All in one.
+    Together,
+    /// Each in its own.
+    Apart,
+}
+
+/// How long a scenario, or an action of a participant apart, may take.
+pub const DEADLINE: Duration = Duration::from_secs(20);
+
+/// Children are replaced after this many scenarios, so that what one leaves in its
+/// process cannot add up over hours.
+const SCENARIOS_PER_CHILD: usize = 2000;
+
+/// A judged scenario.
+#[derive(Debug, Clone)]
+pub struct Judgement {
+    /// The result.
+    pub outcome: Outcome,
+    /// Every action, if asked for and the process survived.
+    pub trace: Vec<TracedStep>,
+}
+
+/// Runs scenarios one after the other in a sandbox and child process of its own.
+#[derive(Debug)]
+pub struct Runner {
+    executable: Executable,
+    deadline: Duration,
+    sandbox: Option<Sandbox>,
+    child: Option<Child>,
+    scenarios: usize,
+}
+
+impl From<SandboxError> for HostError {
+    fn from(error: SandboxError) -> Self {
+        Self::Harness(error.to_string())
+    }
+}
+
+impl Runner {
+    /// A runner whose children are started from `executable`.
+    #[must_use]
+    pub fn new(executable: Executable) -> Self {
+        Self { executable, deadline: DEADLINE, sandbox: None, child: None, scenarios: 0 }
+    }
+
+    /// Gives every scenario this much time.
+    #[must_use]
+    pub fn with_deadline(self, deadline: Duration) -> Self {
+        Self { deadline, ..self }
+    }
+
+    /// Judges a scenario.
+    ///
+    /// # Errors
+    /// Only if the harness itself failed; a crash or a hang of iceoryx2 is an outcome.
+    pub fn judge(
+        &mut self,
+        scenario: &Scenario,
+        layout: Layout,
+        trace: bool,
+    ) -> Result<Judgement, HostError> {
+        self.scenarios += 1;
+        if self.scenarios.is_multiple_of(SCENARIOS_PER_CHILD) {
+            self.start_afresh();
+        }
+        let (sandbox_dir, config) = self.prepare(scenario)?;
+        let service = format!("gauntlet/{}", self.scenarios);
+        let judged = match layout {
+            Layout::Together => {
+                let recorder = sandbox_dir.join("flight-recorder");
+                self.judge_together(scenario, config.clone(), service, recorder, trace)
+            }
+            Layout::Apart => self.judge_apart(scenario, &config, &service),
+        };
+        let (mut judgement, census) = judged.inspect_err(|_| self.start_afresh())?;
+        if judgement.outcome.end.is_kept() {
+            let promise = Promise::NothingIsLeftBehind;
+            *judgement.outcome.checks.entry(promise).or_default() += 1;
+            if !census.is_clean() {
+                judgement.outcome.end = End::Broken {
+                    position: Position::Census,
+                    action: "count what is left".to_owned(),
+                    breach: Breach {
+                        promise,
+                        expected: "nothing".to_owned(),
+                        observed: census.to_string(),
+                    },
+                };
+            }
+        }
+        if judgement.outcome.end.is_kept() {
+            if scenario.service.via == SettingsVia::ConfigFile {
+                let _ = fs::remove_file(&config);
+            }
+        } else {
+            // Objects may be left, in a state nobody knows.
+            self.start_afresh();
+        }
+        Ok(judgement)
+    }
+
+    /// Ends the child and removes the sandbox; the next scenario gets new ones.
+    pub fn start_afresh(&mut self) {
+        self.child = None;
+        self.sandbox = None;
+    }
+
+    fn prepare(&mut self, scenario: &Scenario) -> Result<(PathBuf, PathBuf), HostError> {
+        let sandbox = match &mut self.sandbox {
+            Some(sandbox) => sandbox,
+            none => none.insert(Sandbox::new()?),
+        };
+        let config = match scenario.service.via {
+            SettingsVia::Builder => sandbox.config_path(),
+            SettingsVia::ConfigFile => sandbox.write_config(
+                &format!("scenario-{}", self.scenarios),
+                &scenario.service.to_config_fragment(),
+            )?,
+        };
+        Ok((sandbox.dir().to_owned(), config))
+    }
+
+    fn judge_together(
+        &mut self,
+        scenario: &Scenario,
+        config: PathBuf,
+        service: String,
+        flight_recorder: PathBuf,
+        trace: bool,
+    ) -> Result<(Judgement, Census), HostError> {
+        let child = match &mut self.child {
+            Some(child) => child,
+            none => none.insert(Child::start(&self.executable)?),
+        };
+        let request = Request::Judge {
+            config,
+            service,
+            flight_recorder: flight_recorder.clone(),
+            scenario: Box::new(scenario.clone()),
+            trace,
+        };
+        match child.ask(&request, self.deadline) {
+            Ok(Reply::Judged { outcome, census, trace }) => {
+                Ok((Judgement { outcome, trace }, census))
+            }
+            Ok(other) => Err(HostError::Harness(format!("unexpected reply {other:?}"))),
+            Err(HostError::Harness(error)) => Err(HostError::Harness(error)),
+            Err(error) => {
+                let position = serve::last_position(&flight_recorder).unwrap_or(Position::Step(0));
+                let action = match position {
+                    Position::Step(i) => scenario.steps.get(i).map(|step| step.to_line()),
+                    _ => None,
+                };
+                let end = End::Stopped { position, action: action.unwrap_or_default(), error };
+                let outcome = Outcome { checks: BTreeMap::new(), performed: 0, skipped: 0, end };
+                Ok((Judgement { outcome, trace: Vec::new() }, Census::default()))
+            }
+        }
+    }
+
+    fn judge_apart(
+        &self,
+        scenario: &Scenario,
+        config: &std::path::Path,
+        service: &str,
+    ) -> Result<(Judgement, Census), HostError> {
+        let mut host = ApartHost {
+            executable: &self.executable,
+            deadline: self.deadline,
+            open: Request::Host {
+                config: config.to_owned(),
+                service: service.to_owned(),
+                settings: Box::new(scenario.service.clone()),
+            },
+            participants: BTreeMap::new(),
+        };
+        let outcome = lockstep::run(scenario, &mut host, &mut Silent);
+        if let End::Stopped { error: HostError::Harness(error), .. } = &outcome.end {
+            return Err(HostError::Harness(error.clone()));
+        }
+        let mut census = Census::default();
+        if outcome.end.is_kept() {
+            for child in host.participants.values_mut() {
+                match child.ask(&Request::Census, self.deadline)? {
+                    Reply::Counted(counted) => census.leftovers.extend(counted.leftovers),
+                    other => return Err(HostError::Harness(format!("unexpected reply {other:?}"))),
+                }
+            }
+            census.leftovers.sort();
+            census.leftovers.dedup();
+        }
+        Ok((Judgement { outcome, trace: Vec::new() }, census))
+    }
+}
+
+/// One child process per participant.
+struct ApartHost<'a> {
+    executable: &'a Executable,
+    deadline: Duration,
+    open: Request,
+    participants: BTreeMap<Key, Child>,
+}
+
+impl Host for ApartHost<'_> {
+    fn perform(&mut self, participant: Key, action: &Action) -> Result<Observation, HostError> {
+        if let Action::Join { new, .. } = action {
+            let mut child = Child::start(self.executable)?;
+            child.ask(&self.open, self.deadline)?;
+            self.participants.insert(*new, child);
+        }
+        let child = self.participants.get_mut(&participant).ok_or_else(|| {
+            HostError::Harness(format!("participant {participant} has no process"))
+        })?;
+        match child.ask(&Request::Perform(action.clone()), self.deadline)? {
+            Reply::Observed(observation) => Ok(observation),
+            other => Err(HostError::Harness(format!("unexpected reply {other:?}"))),
+        }
+    }
+
+    fn audit(&mut self) -> Result<Vec<Damage>, HostError> {
+        let mut damage = Vec::new();
+        for child in self.participants.values_mut() {
+            match child.ask(&Request::Audit, self.deadline)? {
+                Reply::Audited(found) => damage.extend(found),
+                other => return Err(HostError::Harness(format!("unexpected reply {other:?}"))),
+            }
+        }
+        Ok(damage)
+    }
+}

@@ -1,0 +1,140 @@
+//! Scenarios as TOML: read with line and column in every error, written so that a
+//! person can follow what each step is expected to give.
+
+use std::{
+    fmt::Write as _,
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use serde::Serialize;
+
+use super::{SCHEMA, Scenario, Step};
+
+/// Why a scenario file could not be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ScenarioFileError {
+    /// The file could not be read or written.
+    #[error("{action} {}: {source}", path.display())]
+    Io {
+        /// `read` or `write`.
+        action: &'static str,
+        /// Which file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The text is not a scenario.
+    #[error("{path}:{line}:{column}: {message}", path = path.display())]
+    Parse {
+        /// Which file.
+        path: PathBuf,
+        /// Counted from 1.
+        line: usize,
+        /// In characters, counted from 1.
+        column: usize,
+        /// What was found and what was expected.
+        message: String,
+    },
+    /// The scenario was written for another version of the format.
+    #[error("{path}: schema {found} is not supported, this gauntlet reads schema {SCHEMA}", path = path.display())]
+    Schema {
+        /// Which file.
+        path: PathBuf,
+        /// The schema number it states.
+        found: u32,
+    },
+}
+
+/// Line and column, both counted from 1, of a byte offset in `text`.
+#[must_use]
+pub fn line_and_column(text: &str, offset: usize) -> (usize, usize) {
+    let before = &text[..text.floor_char_boundary(offset)];
+    let line_start = before.rfind('\n').map_or(0, |i| i + 1);
+    (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)
+}
+
+impl Scenario {
+    /// Reads a scenario file.
+    ///
+    /// # Errors
+    /// If the file cannot be read, is no scenario, or has another schema.
+    pub fn load(path: &Path) -> Result<Self, ScenarioFileError> {
+        let text = fs::read_to_string(path).map_err(|source| ScenarioFileError::Io {
+            action: "read",
+            path: path.to_owned(),
+            source,
+        })?;
+        Self::parse(&text, path)
+    }
+
+    /// Parses the text of a scenario file; `path` is for messages only.
+    ///
+    /// # Errors
+    /// If the text is no scenario or has another schema.
+    pub fn parse(text: &str, path: &Path) -> Result<Self, ScenarioFileError> {
+        let scenario: Self = parse_toml(text, path)?;
+        if scenario.schema == SCHEMA {
+            Ok(scenario)
+        } else {
+            Err(ScenarioFileError::Schema { path: path.to_owned(), found: scenario.schema })
+        }
+    }
+
+    /// The scenario as TOML. Lines of `header` become comments at the top;
+    /// `comment(i)` becomes a comment behind step `i`.
+    #[must_use]
+    pub fn to_toml(&self, header: &str, comment: impl Fn(usize) -> Option<String>) -> String {
+        let mut out = String::new();
+        for line in header.lines() {
+            let _ = writeln!(out, "{}", format!("# {line}").trim_end());
+        }
+        let _ = writeln!(out, "schema = {}\ntitle = {}", self.schema, inline(&self.title));
+        let _ = writeln!(out, "settle = {}\n\nsteps = [", inline(&self.settle));
+        for (i, step) in self.steps.iter().enumerate() {
+            let text = format!("    {},", inline(step));
+            match comment(i) {
+                Some(comment) => {
+                    let _ = writeln!(out, "{text:<70} # {comment}");
+                }
+                None => {
+                    let _ = writeln!(out, "{text}");
+                }
+            }
+        }
+        out.push_str("]\n\n[service]\n");
+        out.push_str(&toml::to_string(&self.service).unwrap_or_default());
+        out
+    }
+}
+
+impl Step {
+    /// The step on one line, as it stands in a scenario file.
+    #[must_use]
+    pub fn to_line(&self) -> String {
+        inline(self)
+    }
+}
+
+/// Parses TOML, with line and column in the error.
+///
+/// # Errors
+/// If the text is not TOML or not a `T`.
+pub fn parse_toml<T: serde::de::DeserializeOwned>(
+    text: &str,
+    path: &Path,
+) -> Result<T, ScenarioFileError> {
+    toml::from_str(text).map_err(|error| {
+        let (line, column) = error.span().map_or((1, 1), |span| line_and_column(text, span.start));
+        let message = error.message().to_owned();
+        ScenarioFileError::Parse { path: path.to_owned(), line, column, message }
+    })
+}
+
+/// A value as inline TOML.
+fn inline(value: &impl Serialize) -> String {
+    let mut out = String::new();
+    // Plain data of strings, integers and booleans always serialises.
+    let _ = value.serialize(toml::ser::ValueSerializer::new(&mut out));
+    out
+}

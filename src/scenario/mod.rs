@@ -1,0 +1,395 @@
+//! What to do: service settings and a list of steps, as plain data.
+//!
+//! A step names participants and objects by small indices that are resolved
+//! *totally*: an index counts among what exists at that moment, oldest first, and
+//! is taken modulo their number; a step with nothing to act on is skipped. So every
+//! sub-list of a scenario is a valid scenario, and shrinking needs no precondition.
+
+pub mod file;
+pub mod generate;
+pub mod shrink;
+
+use serde::{Deserialize, Serialize};
+
+/// Version of the file format; see [`Scenario::schema`].
+pub const SCHEMA: u32 = 1;
+
+/// Everything that is needed to run one experiment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Scenario {
+    /// Format version, [`SCHEMA`].
+    pub schema: u32,
+    /// One line that says what this is about.
+    #[serde(default)]
+    pub title: String,
+    /// The order in which whatever is left at the end is dropped.
+    #[serde(default)]
+    pub settle: SettleOrder,
+    /// Settings of the one service all participants share.
+    #[serde(default)]
+    pub service: Settings,
+    /// What happens.
+    pub steps: Vec<Step>,
+}
+
+impl Scenario {
+    /// A scenario with default settings.
+    #[must_use]
+    pub fn of_steps(steps: Vec<Step>) -> Self {
+        Self {
+            schema: SCHEMA,
+            title: String::new(),
+            settle: SettleOrder::default(),
+            service: Settings::default(),
+            steps,
+        }
+    }
+}
+
+/// The order in which the objects that outlive the steps are dropped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SettleOrder {
+    /// Last created first, as local variables would be.
+    #[default]
+    NewestFirst,
+    /// First created first: nodes and ports before what came out of them.
+    OldestFirst,
+    /// In the order of a permutation drawn from this seed.
+    Shuffled(u32),
+}
+
+/// How the service settings reach iceoryx2.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SettingsVia {
+    /// Through the methods of the service builder.
+    #[default]
+    Builder,
+    /// Through the keys of the config file the process loads.
+    ConfigFile,
+}
+
+/// What to do when a buffer is full and safe overflow is off. The names are those
+/// of iceoryx2 0.9 and newer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Backpressure {
+    /// Wait. A step that would wait for ever in one thread is skipped.
+    #[default]
+    RetryUntilDelivered,
+    /// Drop the new data.
+    DiscardData,
+}
+
+/// Settings of the service, named as the builder methods of iceoryx2. Counts are
+/// numbers of objects.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+#[allow(missing_docs)] // each field is the iceoryx2 setting of the same name
+pub struct Settings {
+    pub via: SettingsVia,
+    pub max_clients: usize,
+    pub max_servers: usize,
+    pub max_nodes: usize,
+    pub max_active_requests_per_client: usize,
+    pub max_loaned_requests: usize,
+    pub max_response_buffer_size: usize,
+    pub max_borrowed_responses_per_pending_response: usize,
+    pub enable_safe_overflow_for_requests: bool,
+    pub enable_safe_overflow_for_responses: bool,
+    pub enable_fire_and_forget_requests: bool,
+    pub client_backpressure: Backpressure,
+    pub server_backpressure: Backpressure,
+}
+
+impl Default for Settings {
+    /// Small limits: the bookkeeping of a dynamic port grows with their product.
+    fn default() -> Self {
+        Self {
+            via: SettingsVia::Builder,
+            max_clients: 2,
+            max_servers: 2,
+            max_nodes: 4,
+            max_active_requests_per_client: 2,
+            max_loaned_requests: 2,
+            max_response_buffer_size: 2,
+            max_borrowed_responses_per_pending_response: 2,
+            enable_safe_overflow_for_requests: true,
+            enable_safe_overflow_for_responses: true,
+            enable_fire_and_forget_requests: true,
+            client_backpressure: Backpressure::RetryUntilDelivered,
+            server_backpressure: Backpressure::RetryUntilDelivered,
+        }
+    }
+}
+
+impl Settings {
+    /// The settings as keys of an iceoryx2 config file.
+    #[must_use]
+    pub fn to_config_fragment(&self) -> String {
+        format!(
+            "[defaults.request-response]\n\
+             max-clients = {}\n\
+             max-servers = {}\n\
+             max-nodes = {}\n\
+             max-active-requests-per-client = {}\n\
+             max-loaned-requests = {}\n\
+             max-response-buffer-size = {}\n\
+             max-borrowed-responses-per-pending-response = {}\n\
+             enable-safe-overflow-for-requests = {}\n\
+             enable-safe-overflow-for-responses = {}\n\
+             enable-fire-and-forget-requests = {}\n",
+            self.max_clients,
+            self.max_servers,
+            self.max_nodes,
+            self.max_active_requests_per_client,
+            self.max_loaned_requests,
+            self.max_response_buffer_size,
+            self.max_borrowed_responses_per_pending_response,
+            self.enable_safe_overflow_for_requests,
+            self.enable_safe_overflow_for_responses,
+            self.enable_fire_and_forget_requests,
+        )
+    }
+}
+
+/// iceoryx2's `AllocationStrategy`, as plain data.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Strategy {
+    /// Never grows.
+    Static,
+    /// Grows to exactly what is needed.
+    BestFit,
+    /// Grows to the next power of two.
+    PowerOfTwo,
+}
+
+impl Strategy {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Static, Self::BestFit, Self::PowerOfTwo];
+
+    /// Whether a loan beyond the hint makes the memory grow.
+    #[must_use]
+    pub fn is_dynamic(self) -> bool {
+        self != Self::Static
+    }
+}
+
+/// How a loan is made and written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LoanForm {
+    /// `loan_slice`, checked to be all default, then written in place.
+    Default,
+    /// `loan_slice_uninit` and `write_from_fn`.
+    WriteFromFn,
+    /// `loan_slice_uninit` and `write_from_slice`.
+    #[default]
+    WriteFromSlice,
+}
+
+/// How a participant gets hold of the service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OpenMode {
+    /// `open_or_create`.
+    #[default]
+    OpenOrCreate,
+    /// `create`.
+    Create,
+    /// `open`.
+    Open,
+}
+
+/// A requirement on the service stated when it is opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[allow(missing_docs)] // each variant is the builder method of the same name
+pub enum Requirement {
+    MaxClients(usize),
+    MaxServers(usize),
+    MaxNodes(usize),
+    MaxActiveRequestsPerClient(usize),
+    MaxLoanedRequests(usize),
+    MaxResponseBufferSize(usize),
+    MaxBorrowedResponsesPerPendingResponse(usize),
+    EnableSafeOverflowForRequests(bool),
+    EnableSafeOverflowForResponses(bool),
+    EnableFireAndForgetRequests(bool),
+    /// The request payload is taken to be this type.
+    RequestPayload(PayloadType),
+    /// The response payload is taken to be this type.
+    ResponsePayload(PayloadType),
+}
+
+/// A payload type other than the scenario's own `[u8]`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PayloadType {
+    /// One `u8`, not a slice.
+    U8,
+    /// `[u16]`.
+    SliceOfU16,
+    /// `[[u8; 2]]`: as large as a `u16`, but another type.
+    SliceOfPairs,
+}
+
+/// One action. The number in a step is an index among the objects of that kind that
+/// exist when the step runs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", rename_all_fields = "kebab-case", deny_unknown_fields)]
+pub enum Step {
+    /// A new participant: a node and a handle to the service.
+    Join {
+        /// How it gets the service.
+        #[serde(default)]
+        how: OpenMode,
+        /// What it demands of it, nothing by default.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        require: Option<Requirement>,
+    },
+    /// A participant drops its node and its handle; its ports stay.
+    Leave {
+        /// Which participant.
+        participant: usize,
+    },
+    /// A participant creates a client.
+    CreateClient {
+        /// Which participant.
+        participant: usize,
+        /// Strategy for the requests it loans.
+        strategy: Strategy,
+        /// `initial_max_slice_len`, in elements.
+        hint: usize,
+    },
+    /// A participant creates a server.
+    CreateServer {
+        /// Which participant.
+        participant: usize,
+        /// Strategy for the responses it loans.
+        strategy: Strategy,
+        /// `initial_max_slice_len`, in elements.
+        hint: usize,
+        /// `max_loaned_responses_per_request`.
+        #[serde(default = "default_response_loans")]
+        loans: usize,
+    },
+    /// Drops the `Client`; what came out of it stays.
+    DropClient {
+        /// Which client.
+        client: usize,
+    },
+    /// Drops the `Server`; what came out of it stays.
+    DropServer {
+        /// Which server.
+        server: usize,
+    },
+    /// Loans a request and writes it.
+    LoanRequest {
+        /// Which client.
+        client: usize,
+        /// Length in elements.
+        len: usize,
+        /// How it is loaned and written.
+        #[serde(default)]
+        form: LoanForm,
+    },
+    /// Sends a loaned request.
+    SendRequest {
+        /// Which loaned request.
+        request: usize,
+    },
+    /// Drops a loaned request unsent.
+    DropRequest {
+        /// Which loaned request.
+        request: usize,
+    },
+    /// `Server::receive`.
+    ReceiveRequest {
+        /// Which server.
+        server: usize,
+    },
+    /// Loans a response and writes it.
+    LoanResponse {
+        /// Which active request.
+        active: usize,
+        /// Length in elements.
+        len: usize,
+        /// How it is loaned and written.
+        #[serde(default)]
+        form: LoanForm,
+    },
+    /// Sends a loaned response.
+    SendResponse {
+        /// Which loaned response.
+        response: usize,
+    },
+    /// Drops a loaned response unsent.
+    DropLoanedResponse {
+        /// Which loaned response.
+        response: usize,
+    },
+    /// `PendingResponse::receive`.
+    ReceiveResponse {
+        /// Which pending response.
+        pending: usize,
+    },
+    /// Drops a pending response.
+    DropPending {
+        /// Which pending response.
+        pending: usize,
+    },
+    /// Drops an active request.
+    DropActive {
+        /// Which active request.
+        active: usize,
+    },
+    /// Drops a received response.
+    DropResponse {
+        /// Which received response.
+        response: usize,
+    },
+    /// Asks a pending response for `is_connected`, `has_response` and
+    /// `number_of_server_connections`.
+    InspectPending {
+        /// Which pending response.
+        pending: usize,
+    },
+    /// Asks an active request for `is_connected` and `has_disconnect_hint`.
+    InspectActive {
+        /// Which active request.
+        active: usize,
+    },
+    /// Asks a server for `has_requests`.
+    InspectServer {
+        /// Which server.
+        server: usize,
+    },
+    /// Asks the service for the number of its clients and servers and its settings.
+    InspectService {
+        /// Through which participant's handle.
+        participant: usize,
+    },
+    /// `UpdateConnections::update_connections` of a client.
+    UpdateClient {
+        /// Which client.
+        client: usize,
+    },
+    /// `UpdateConnections::update_connections` of a server.
+    UpdateServer {
+        /// Which server.
+        server: usize,
+    },
+    /// `PendingResponse::set_disconnect_hint`.
+    HintDisconnect {
+        /// Which pending response.
+        pending: usize,
+    },
+}
+
+fn default_response_loans() -> usize {
+    2
+}
