@@ -239,7 +239,7 @@ pub enum PayloadType {
 
 /// One action. The number in a step is an index among the objects of that kind that
 /// exist when the step runs.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", rename_all_fields = "kebab-case", deny_unknown_fields)]
 pub enum Step {
     /// A new participant: a node and a handle to the service.

@@ -1,1 +1,243 @@
+//! Makes a failing scenario small.
+//!
+//! Works on the scenario itself, not on the strategy that generated it, so that a
+//! case from a file, or one that kills its process, shrinks as well as any other.
 
+use super::{LoanForm, Scenario, Settings, SettleOrder, Step, Strategy};
+
+/// Shrinks `scenario` as long as `still_fails` says that a smaller one shows the same,
+/// asking it at most `budget` times.
+pub fn shrink(
+    scenario: &Scenario,
+    budget: usize,
+    mut still_fails: impl FnMut(&Scenario) -> bool,
+) -> Scenario {
+    let mut best = scenario.clone();
+    let mut left = budget;
+    let mut attempt = |candidate: Scenario, best: &mut Scenario| {
+        if left == 0 || candidate == *best {
+            return false;
+        }
+        left -= 1;
+        let smaller = still_fails(&candidate);
+        if smaller {
+            *best = candidate;
+        }
+        smaller
+    };
+    loop {
+        let before = best.clone();
+        drop_steps(&mut best, &mut attempt);
+        simplify_steps(&mut best, &mut attempt);
+        simplify_service(&mut best, &mut attempt);
+        if best == before {
+            return best;
+        }
+    }
+}
+
+type Attempt<'a> = dyn FnMut(Scenario, &mut Scenario) -> bool + 'a;
+
+/// Removes runs of steps: halves first, single steps last.
+fn drop_steps(best: &mut Scenario, attempt: &mut Attempt<'_>) {
+    let mut run = best.steps.len();
+    while run > 0 {
+        let mut end = best.steps.len();
+        while end > 0 {
+            let start = end.saturating_sub(run);
+            let mut candidate = best.clone();
+            candidate.steps.drain(start..end);
+            attempt(candidate, best);
+            end = start.min(best.steps.len());
+        }
+        run /= 2;
+    }
+}
+
+fn simplify_steps(best: &mut Scenario, attempt: &mut Attempt<'_>) {
+    for i in 0..best.steps.len() {
+        for simpler in simpler_steps(&best.steps[i]) {
+            let mut candidate = best.clone();
+            candidate.steps[i] = simpler;
+            if attempt(candidate, best) {
+                break;
+            }
+        }
+    }
+}
+
+/// Smaller values to try instead of `n`, smallest first.
+fn smaller(n: usize) -> Vec<usize> {
+    let mut values = vec![0, 1, 8, 16, 64, 256, 4096, n / 2, n - n / 8, n.saturating_sub(1)];
+    values.retain(|&value| value < n);
+    values.dedup();
+    values
+}
+
+fn simpler_steps(step: &Step) -> Vec<Step> {
+    let mut simpler = Vec::new();
+    let mut with = |change: &dyn Fn(&mut Step)| {
+        let mut candidate = step.clone();
+        change(&mut candidate);
+        if candidate != *step {
+            simpler.push(candidate);
+        }
+    };
+    match step {
+        Step::CreateClient { hint, .. } | Step::CreateServer { hint, .. } => {
+            for value in smaller(*hint) {
+                with(&|step| match step {
+                    Step::CreateClient { hint, .. } | Step::CreateServer { hint, .. } => {
+                        *hint = value
+                    }
+                    _ => {}
+                });
+            }
+            for value in [Strategy::Static, Strategy::BestFit] {
+                with(&|step| match step {
+                    Step::CreateClient { strategy, .. } | Step::CreateServer { strategy, .. } => {
+                        *strategy = value;
+                    }
+                    _ => {}
+                });
+            }
+        }
+        Step::LoanRequest { len, .. } | Step::LoanResponse { len, .. } => {
+            with(&|step| match step {
+                Step::LoanRequest { form, .. } | Step::LoanResponse { form, .. } => {
+                    *form = LoanForm::default();
+                }
+                _ => {}
+            });
+            for value in smaller(*len) {
+                with(&|step| match step {
+                    Step::LoanRequest { len, .. } | Step::LoanResponse { len, .. } => *len = value,
+                    _ => {}
+                });
+            }
+        }
+        _ => {}
+    }
+    if let Step::CreateServer { loans, .. } = step
+        && *loans != 2
+    {
+        with(&|step| {
+            if let Step::CreateServer { loans, .. } = step {
+                *loans = 2;
+            }
+        });
+    }
+    with(&|step| {
+        if let Some(index) = index_of(step) {
+            *index = 0;
+        }
+    });
+    with(&|step| {
+        if let Some(index) = index_of(step) {
+            *index = index.saturating_sub(1);
+        }
+    });
+    simpler
+}
+
+/// The index by which a step names its object.
+fn index_of(step: &mut Step) -> Option<&mut usize> {
+    match step {
+        Step::Join { .. } => None,
+        Step::Leave { participant: index }
+        | Step::CreateClient { participant: index, .. }
+        | Step::CreateServer { participant: index, .. }
+        | Step::DropClient { client: index }
+        | Step::DropServer { server: index }
+        | Step::LoanRequest { client: index, .. }
+        | Step::SendRequest { request: index }
+        | Step::DropRequest { request: index }
+        | Step::ReceiveRequest { server: index }
+        | Step::LoanResponse { active: index, .. }
+        | Step::SendResponse { response: index }
+        | Step::DropLoanedResponse { response: index }
+        | Step::ReceiveResponse { pending: index }
+        | Step::DropPending { pending: index }
+        | Step::DropActive { active: index }
+        | Step::DropResponse { response: index }
+        | Step::InspectPending { pending: index }
+        | Step::InspectActive { active: index }
+        | Step::InspectServer { server: index }
+        | Step::InspectService { participant: index }
+        | Step::UpdateClient { client: index }
+        | Step::UpdateServer { server: index }
+        | Step::HintDisconnect { pending: index } => Some(index),
+    }
+}
+
+/// Replaces settings by their defaults, one at a time.
+fn simplify_service(best: &mut Scenario, attempt: &mut Attempt<'_>) {
+    let changes: [fn(&mut Settings, Settings); 13] = [
+        |s, d| s.via = d.via,
+        |s, d| s.max_clients = d.max_clients,
+        |s, d| s.max_servers = d.max_servers,
+        |s, d| s.max_nodes = d.max_nodes,
+        |s, d| s.max_active_requests_per_client = d.max_active_requests_per_client,
+        |s, d| s.max_loaned_requests = d.max_loaned_requests,
+        |s, d| s.max_response_buffer_size = d.max_response_buffer_size,
+        |s, d| {
+            s.max_borrowed_responses_per_pending_response =
+                d.max_borrowed_responses_per_pending_response;
+        },
+        |s, d| s.enable_safe_overflow_for_requests = d.enable_safe_overflow_for_requests,
+        |s, d| s.enable_safe_overflow_for_responses = d.enable_safe_overflow_for_responses,
+        |s, d| s.enable_fire_and_forget_requests = d.enable_fire_and_forget_requests,
+        |s, d| s.client_backpressure = d.client_backpressure,
+        |s, d| s.server_backpressure = d.server_backpressure,
+    ];
+    for change in changes {
+        let mut candidate = best.clone();
+        change(&mut candidate.service, Settings::default());
+        attempt(candidate, best);
+    }
+    for order in [SettleOrder::NewestFirst, SettleOrder::OldestFirst] {
+        if matches!(best.settle, SettleOrder::Shuffled(_)) || order == SettleOrder::NewestFirst {
+            let mut candidate = best.clone();
+            candidate.settle = order;
+            attempt(candidate, best);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scenario::generate::scenario_of_run;
+
+    #[test]
+    fn a_scenario_shrinks_to_the_steps_that_matter() {
+        let mut scenario = scenario_of_run(1, 1);
+        let guilty = Step::LoanRequest { client: 3, len: 5000, form: LoanForm::Default };
+        scenario.steps.insert(scenario.steps.len() / 2, guilty);
+        let small = shrink(&scenario, 10_000, |candidate| {
+            candidate
+                .steps
+                .iter()
+                .any(|step| matches!(step, Step::LoanRequest { len, .. } if *len > 4500))
+        });
+        assert_eq!(small.steps.len(), 1);
+        assert_eq!(small.service, Settings::default());
+        assert!(
+            matches!(
+                small.steps[0],
+                Step::LoanRequest { client: 0, len: 4501..=5000, form: LoanForm::WriteFromSlice }
+            ),
+            "{small:?}"
+        );
+    }
+
+    #[test]
+    fn shrinking_ends_when_its_budget_is_spent() {
+        let mut asked = 0;
+        shrink(&scenario_of_run(1, 1), 7, |_| {
+            asked += 1;
+            true
+        });
+        assert!(asked <= 7);
+    }
+}
