@@ -12,6 +12,9 @@ use cargo_lock::{Lockfile, Package};
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
+    // Compiled in with `include_dir`, which cargo does not see.
+    println!("cargo::rerun-if-changed=fixtures/quirks");
+    println!("cargo::rerun-if-changed=fixtures/scenarios");
     let iceoryx2 = ["OUT_DIR", "CARGO_MANIFEST_DIR"]
         .iter()
         .filter_map(env::var_os)

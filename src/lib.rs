@@ -3,9 +3,12 @@
 //! promises?
 
 pub mod actor;
+pub mod campaign;
+pub mod exit;
 pub mod lockstep;
 pub mod model;
 pub mod payload;
+pub mod report;
 pub mod runner;
 pub mod sandbox;
 pub mod scenario;

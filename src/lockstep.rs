@@ -15,20 +15,23 @@
 //! ]);
 //! let mut host = InProcess::<iceoryx2::prelude::ipc::Service>::new(
 //!     &sandbox.config_path(), "doc", scenario.service.clone())?;
-//! let outcome = lockstep::run(&scenario, &mut host, &mut lockstep::Silent);
+//! let outcome = lockstep::run(&scenario, &Default::default(), &mut host, &mut lockstep::Silent);
 //! assert!(outcome.end.is_kept(), "{:?}", outcome.end);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-use std::{collections::BTreeMap, fmt};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
 
 use serde::{Deserialize, Serialize};
 
 use crate::{
     actor::{Action, Host, HostError, Key, Observation},
     model::{
-        Model, Prediction, Promise,
-        judge::{self, Breach},
+        Model, Prediction, Promise, Switch,
+        judge::{self, Breach, Judged},
     },
     scenario::{LoanForm, Scenario, SettleOrder, Step},
 };
@@ -108,6 +111,9 @@ impl End {
 pub struct Outcome {
     /// How often each promise was held against an observation.
     pub checks: BTreeMap<Promise, u64>,
+    /// How often each known quirk showed.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub sightings: BTreeMap<Switch, u64>,
     /// Steps that were carried out.
     pub performed: usize,
     /// Steps that had nothing to act on, or would have waited for ever.
@@ -133,18 +139,31 @@ impl Observer for Silent {
     fn after(&mut self, _: Position, _: &Prediction, _: &Observation) {}
 }
 
-/// Runs a scenario on a host and judges every step.
-pub fn run(scenario: &Scenario, host: &mut dyn Host, observer: &mut dyn Observer) -> Outcome {
+/// Runs a scenario on a host and judges every step, living with the quirks that are
+/// switched on.
+pub fn run(
+    scenario: &Scenario,
+    quirks: &BTreeSet<Switch>,
+    host: &mut dyn Host,
+    observer: &mut dyn Observer,
+) -> Outcome {
     let mut run = Run {
-        model: Model::new(scenario.service.clone()),
+        model: Model::new(scenario.service.clone(), quirks.clone()),
         host,
         observer,
         checks: BTreeMap::new(),
+        sightings: BTreeMap::new(),
         performed: 0,
         skipped: 0,
     };
     let end = run.all(scenario).err().unwrap_or(End::Kept);
-    Outcome { checks: run.checks, performed: run.performed, skipped: run.skipped, end }
+    Outcome {
+        checks: run.checks,
+        sightings: run.sightings,
+        performed: run.performed,
+        skipped: run.skipped,
+        end,
+    }
 }
 
 struct Run<'a> {
@@ -152,6 +171,7 @@ struct Run<'a> {
     host: &'a mut dyn Host,
     observer: &'a mut dyn Observer,
     checks: BTreeMap<Promise, u64>,
+    sightings: BTreeMap<Switch, u64>,
     performed: usize,
     skipped: usize,
 }
@@ -179,11 +199,20 @@ impl Run<'_> {
             self.host.perform(action.participant(&self.model), action).map_err(stopped)?;
         self.observer.after(position, &prediction, &observation);
         let broken = |breach| End::Broken { position, action: describe(action), breach };
-        for promise in judge::judge(action, &prediction, &observation).map_err(|mut breach| {
+        let judged = judge::judge(action, &prediction, &observation).map_err(|mut breach| {
             breach.promise = self.model.sharpen(action, &observation, breach.promise);
             broken(breach)
-        })? {
-            *self.checks.entry(promise).or_default() += 1;
+        })?;
+        match judged {
+            Judged::Kept(promises) => {
+                let after_refusal = matches!(observation, Observation::Loaned { .. })
+                    && self.model.follows_a_refusal(action);
+                let more = after_refusal.then_some(Promise::RefusedLoanChangesNothing);
+                for promise in promises.into_iter().chain(more) {
+                    *self.checks.entry(promise).or_default() += 1;
+                }
+            }
+            Judged::Sighted(switch) => *self.sightings.entry(switch).or_default() += 1,
         }
         self.model.apply(action, &observation);
         if may_disturb_held_data(action) {

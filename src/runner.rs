@@ -1,6 +1,11 @@
 //! Runs scenarios in child processes, in either layout, whatever iceoryx2 does.
 
-use std::{collections::BTreeMap, fs, path::PathBuf, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::PathBuf,
+    time::Duration,
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -11,7 +16,7 @@ use crate::{
         serve::{self, Reply, Request, TracedStep},
     },
     lockstep::{self, End, Outcome, Position, Silent},
-    model::{Promise, judge::Breach},
+    model::{Promise, Switch, judge::Breach},
     sandbox::{Census, Sandbox, SandboxError},
     scenario::{Scenario, SettingsVia},
 };
@@ -47,6 +52,7 @@ pub struct Judgement {
 pub struct Runner {
     executable: Executable,
     deadline: Duration,
+    quirks: BTreeSet<Switch>,
     sandbox: Option<Sandbox>,
     child: Option<Child>,
     scenarios: usize,
@@ -62,13 +68,25 @@ impl Runner {
     /// A runner whose children are started from `executable`.
     #[must_use]
     pub fn new(executable: Executable) -> Self {
-        Self { executable, deadline: DEADLINE, sandbox: None, child: None, scenarios: 0 }
+        Self {
+            executable,
+            deadline: DEADLINE,
+            quirks: BTreeSet::new(),
+            sandbox: None,
+            child: None,
+            scenarios: 0,
+        }
     }
 
     /// Gives every scenario this much time.
     #[must_use]
     pub fn with_deadline(self, deadline: Duration) -> Self {
         Self { deadline, ..self }
+    }
+
+    /// Lives with these quirks; without any, every breach ends its scenario.
+    pub fn live_with(&mut self, quirks: BTreeSet<Switch>) {
+        self.quirks = quirks;
     }
 
     /// Judges a scenario.
@@ -159,6 +177,7 @@ impl Runner {
             service,
             flight_recorder: flight_recorder.clone(),
             scenario: Box::new(scenario.clone()),
+            quirks: self.quirks.clone(),
             trace,
         };
         match child.ask(&request, self.deadline) {
@@ -174,7 +193,13 @@ impl Runner {
                     _ => None,
                 };
                 let end = End::Stopped { position, action: action.unwrap_or_default(), error };
-                let outcome = Outcome { checks: BTreeMap::new(), performed: 0, skipped: 0, end };
+                let outcome = Outcome {
+                    checks: BTreeMap::new(),
+                    sightings: BTreeMap::new(),
+                    performed: 0,
+                    skipped: 0,
+                    end,
+                };
                 Ok((Judgement { outcome, trace: Vec::new() }, Census::default()))
             }
         }
@@ -196,7 +221,7 @@ impl Runner {
             },
             participants: BTreeMap::new(),
         };
-        let outcome = lockstep::run(scenario, &mut host, &mut Silent);
+        let outcome = lockstep::run(scenario, &self.quirks, &mut host, &mut Silent);
         if let End::Stopped { error: HostError::Harness(error), .. } = &outcome.end {
             return Err(HostError::Harness(error.clone()));
         }

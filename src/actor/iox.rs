@@ -9,6 +9,7 @@ use super::{
     version::{self, backpressure},
 };
 use crate::{
+    model::SHORTEST_IMPOSSIBLE,
     payload::{self, MessageId},
     scenario::{LoanForm, OpenMode, PayloadType, Requirement, Settings, SettingsVia, Strategy},
 };
@@ -74,37 +75,53 @@ fn allocation_strategy(strategy: Strategy) -> AllocationStrategy {
     }
 }
 
-/// Writes a loan as its form demands. Requests and responses have the same methods
-/// and no trait in common.
+/// Loans as the form demands and writes what was loaned. Requests and responses have
+/// the same methods and no trait in common.
+///
+/// A loan of another length than asked for, or of one no machine has, is not touched:
+/// the observation says what was wrong with it, and nothing is kept.
 macro_rules! loan {
     ($from:expr, $id:expr, $len:expr, $form:expr) => {{
-        let mut not_default = None;
-        let loaned = match $form {
+        let sane = |len: usize| len == $len && len < SHORTEST_IMPOSSIBLE;
+        let untouched =
+            |len| (None, Observation::Loaned { len, not_default: None, mismatch: None });
+        let written = match $form {
             LoanForm::Default => $from.loan_slice($len).map(|mut loan| {
-                not_default = loan.payload().iter().position(|&byte| byte != 0);
+                if !sane(loan.payload().len()) {
+                    return Err(untouched(loan.payload().len()));
+                }
+                let not_default = loan.payload().iter().position(|&byte| byte != 0);
                 payload::fill($id, loan.payload_mut());
-                loan
+                Ok((loan, not_default))
             }),
-            LoanForm::WriteFromFn => $from
-                .loan_slice_uninit($len)
-                .map(|loan| loan.write_from_fn(|offset| payload::byte_at($id, offset))),
+            LoanForm::WriteFromFn => $from.loan_slice_uninit($len).map(|loan| {
+                if !sane(loan.payload().len()) {
+                    return Err(untouched(loan.payload().len()));
+                }
+                Ok((loan.write_from_fn(|offset| payload::byte_at($id, offset)), None))
+            }),
             LoanForm::WriteFromSlice => $from.loan_slice_uninit($len).map(|loan| {
-                // A loan of another length than asked for would panic in
-                // `write_from_slice`; it is to be reported instead.
-                let mut bytes = vec![0; loan.payload().len()];
+                if !sane(loan.payload().len()) {
+                    return Err(untouched(loan.payload().len()));
+                }
+                let mut bytes = vec![0; $len];
                 payload::fill($id, &mut bytes);
-                loan.write_from_slice(&bytes)
+                Ok((loan.write_from_slice(&bytes), None))
             }),
         };
-        loaned.map(|mut loan| {
-            *loan.user_header_mut() = $id.seal();
-            let observation = Observation::Loaned {
-                len: loan.payload().len(),
-                not_default,
-                mismatch: payload::check($id, loan.payload()).err(),
-            };
-            (Written { object: loan, id: Some($id) }, observation)
-        })
+        match written {
+            Err(error) => (None, refused(error)),
+            Ok(Err(untouched)) => untouched,
+            Ok(Ok((mut object, not_default))) => {
+                *object.user_header_mut() = $id.seal();
+                let observation = Observation::Loaned {
+                    len: object.payload().len(),
+                    not_default,
+                    mismatch: payload::check($id, object.payload()).err(),
+                };
+                (Some(Written { object, id: Some($id) }), observation)
+            }
+        }
     }};
 }
 
@@ -326,13 +343,9 @@ impl<S: Service> Host for InProcess<S> {
             Action::DropClient { client } => return forget(&mut self.clients, client),
             Action::DropServer { server } => return forget(&mut self.servers, server),
             Action::LoanRequest { client, new, id, len, form } => {
-                match loan!(object(&self.clients, client)?, id, len, form) {
-                    Ok((loan, observation)) => {
-                        self.requests.insert(new, loan);
-                        observation
-                    }
-                    Err(error) => refused(error),
-                }
+                let (loan, observation) = loan!(object(&self.clients, client)?, id, len, form);
+                self.requests.extend(loan.map(|loan| (new, loan)));
+                observation
             }
             Action::SendRequest { request, new } => {
                 let Written { object, id } = take(&mut self.requests, request)?;
@@ -364,13 +377,10 @@ impl<S: Service> Host for InProcess<S> {
                 }
             }
             Action::LoanResponse { active, new, id, len, form } => {
-                match loan!(object(&self.active, active)?.object, id, len, form) {
-                    Ok((loan, observation)) => {
-                        self.loaned.insert(new, loan);
-                        observation
-                    }
-                    Err(error) => refused(error),
-                }
+                let (loan, observation) =
+                    loan!(object(&self.active, active)?.object, id, len, form);
+                self.loaned.extend(loan.map(|loan| (new, loan)));
+                observation
             }
             Action::SendResponse { response } => {
                 done(take(&mut self.loaned, response)?.object.send())

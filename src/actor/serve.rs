@@ -2,6 +2,7 @@
 //! stdin and stdout.
 
 use std::{
+    collections::BTreeSet,
     fs::{File, OpenOptions},
     io::{self, BufRead, Write},
     os::unix::fs::FileExt,
@@ -14,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use super::{Action, Damage, Host, HostError, Key, Observation, iox};
 use crate::{
     lockstep::{self, Observer, Outcome, Position},
-    model::Prediction,
+    model::{Prediction, Switch},
     sandbox::{Census, Domain},
     scenario::{Scenario, Settings},
 };
@@ -33,6 +34,8 @@ pub enum Request {
         flight_recorder: PathBuf,
         /// What to run.
         scenario: Box<Scenario>,
+        /// Quirks to live with.
+        quirks: BTreeSet<Switch>,
         /// Whether to report every step.
         trace: bool,
     },
@@ -190,12 +193,12 @@ fn answer(
 ) -> Result<Reply, HostError> {
     let nobody = || HostError::Harness("no participant is hosted here".to_owned());
     Ok(match request {
-        Request::Judge { config, service, flight_recorder, scenario, trace } => {
+        Request::Judge { config, service, flight_recorder, scenario, quirks, trace } => {
             let domain = Domain::of_config(&config).map_err(harness)?;
             let mut host =
                 iox::InProcess::<ipc::Service>::new(&config, &service, scenario.service.clone())?;
             let mut recorder = FlightRecorder::create(&flight_recorder, trace).map_err(harness)?;
-            let outcome = lockstep::run(&scenario, &mut host, &mut recorder);
+            let outcome = lockstep::run(&scenario, &quirks, &mut host, &mut recorder);
             drop(host);
             let census = if outcome.end.is_kept() {
                 domain.census().map_err(harness)?

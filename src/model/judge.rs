@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Candidate, Expected, Prediction, Promise};
+use super::{Candidate, Expected, Prediction, Promise, Switch};
 use crate::{
     actor::{Action, Observation, Received, ReportedSettings},
     scenario::Settings,
@@ -19,11 +19,42 @@ pub struct Breach {
     pub observed: String,
 }
 
-/// Judges one observation. `Ok` lists the promises it was held against.
+/// What became of an observation that is allowed or known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Judged {
+    /// These promises were at stake and kept.
+    Kept(Vec<Promise>),
+    /// A known quirk showed.
+    Sighted(Switch),
+}
+
+/// Judges one observation.
 ///
 /// # Errors
-/// The promise that is broken.
+/// The promise that is broken, unless a tolerated quirk breaks it.
 pub fn judge(
+    action: &Action,
+    prediction: &Prediction,
+    observation: &Observation,
+) -> Result<Judged, Breach> {
+    hold_against(action, prediction, observation).map(Judged::Kept).or_else(|breach| {
+        prediction
+            .tolerated
+            .iter()
+            .find(|(_, expected)| {
+                let only = Prediction {
+                    promise: breach.promise,
+                    allowed: vec![expected.clone()],
+                    tolerated: Vec::new(),
+                };
+                hold_against(action, &only, observation).is_ok()
+            })
+            .map(|(switch, _)| Judged::Sighted(*switch))
+            .ok_or(breach)
+    })
+}
+
+fn hold_against(
     action: &Action,
     prediction: &Prediction,
     observation: &Observation,
@@ -64,7 +95,7 @@ pub fn judge(
             if let Some(mismatch) = mismatch {
                 return Err(breach(Promise::HeldDataStaysIntact, mismatch.to_string()));
             }
-            checked.extend([Promise::LoanHasRequestedLength, Promise::RefusedLoanChangesNothing]);
+            checked.push(Promise::LoanHasRequestedLength);
             if let Action::LoanRequest { form, .. } | Action::LoanResponse { form, .. } = action
                 && *form == crate::scenario::LoanForm::Default
             {

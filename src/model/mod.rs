@@ -8,6 +8,7 @@
 pub mod judge;
 mod predict;
 pub mod promise;
+pub mod quirk;
 mod resolve;
 mod update;
 
@@ -21,6 +22,7 @@ use crate::{
 
 pub use predict::{Candidate, Expected, Prediction};
 pub use promise::Promise;
+pub use quirk::Switch;
 
 /// Growths every dynamic port has: segment ids are 8 bits wide, of 256 values one is
 /// the first segment's and one is never used (iceoryx2-cal `resizable_shared_memory`,
@@ -39,6 +41,8 @@ pub const SHORTEST_IMPOSSIBLE: usize = 1 << 47;
 #[derive(Debug, Clone)]
 pub struct Model {
     settings: Settings,
+    /// Known quirks this run lives with.
+    quirks: BTreeSet<Switch>,
     next_key: u32,
     next_message: u64,
     participants: BTreeMap<Key, Participant>,
@@ -55,6 +59,8 @@ pub struct Model {
     server_knows: BTreeSet<(Key, Key)>,
     /// Messages that must not arrive any more, and what forbids it.
     fates: BTreeMap<MessageId, Promise>,
+    /// Clients, servers and active requests that have refused a loan.
+    refused: BTreeSet<Key>,
     /// Servers and pending responses whose buffers have overflowed.
     overflowed: BTreeSet<Key>,
 }
@@ -114,6 +120,8 @@ enum TargetState {
     Open,
     /// The server can no longer answer.
     Closed,
+    /// The server went away before it received the request.
+    Abandoned,
     /// Nothing is promised, e.g. because the request was evicted.
     Unspecified,
 }
@@ -126,6 +134,8 @@ struct QueuedRequest {
     origin: PortId,
     /// Whether it must be received; otherwise it may be lost.
     certain: bool,
+    /// Its client is gone altogether.
+    orphan: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -142,6 +152,8 @@ struct Active {
     client: Key,
     /// Its pending response, whether that still exists or not.
     pending: Key,
+    /// Loans that failed for want of memory.
+    failed_loans: usize,
 }
 
 #[derive(Debug, Clone)]
@@ -161,11 +173,13 @@ struct HeldResponse {
 }
 
 impl Model {
-    /// The state before the first step.
+    /// The state before the first step. Quirks that are switched on are tolerated or
+    /// steered around, and nothing else is; without any the model is strict.
     #[must_use]
-    pub fn new(settings: Settings) -> Self {
+    pub fn new(settings: Settings, quirks: BTreeSet<Switch>) -> Self {
         Self {
             settings,
+            quirks,
             next_key: 0,
             next_message: 0,
             participants: BTreeMap::new(),
@@ -179,6 +193,7 @@ impl Model {
             responses: BTreeMap::new(),
             server_knows: BTreeSet::new(),
             fates: BTreeMap::new(),
+            refused: BTreeSet::new(),
             overflowed: BTreeSet::new(),
         }
     }
@@ -253,7 +268,23 @@ impl Model {
                 }
                 _ => promise,
             },
+            Observation::Refused(_) if self.follows_a_refusal(action) => {
+                Promise::RefusedLoanChangesNothing
+            }
             _ => promise,
+        }
+    }
+
+    /// Whether the action loans from something that has refused a loan before.
+    #[must_use]
+    pub fn follows_a_refusal(&self, action: &Action) -> bool {
+        match action {
+            Action::LoanRequest { client, .. } => self.refused.contains(client),
+            Action::LoanResponse { active, .. } => {
+                self.refused.contains(active)
+                    || self.active.get(active).is_some_and(|a| self.refused.contains(&a.server))
+            }
+            _ => false,
         }
     }
 

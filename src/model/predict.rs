@@ -2,7 +2,7 @@
 
 use std::{fmt, ops::RangeInclusive};
 
-use super::{GROWTHS, Model, Port, Promise, SHORTEST_IMPOSSIBLE, TargetState};
+use super::{Active, GROWTHS, Model, Port, Promise, SHORTEST_IMPOSSIBLE, Switch, TargetState};
 use crate::{
     actor::{Action, Key, PortId, version},
     payload::MessageId,
@@ -135,6 +135,9 @@ pub struct Prediction {
     pub promise: Promise,
     /// Any of these.
     pub allowed: Vec<Expected>,
+    /// What known quirks of this release make of it; a breach all the same, but one
+    /// the run goes on after.
+    pub tolerated: Vec<(Switch, Expected)>,
 }
 
 impl fmt::Display for Prediction {
@@ -147,7 +150,7 @@ impl fmt::Display for Prediction {
 }
 
 fn must(promise: Promise, expected: Expected) -> Prediction {
-    Prediction { promise, allowed: vec![expected] }
+    Prediction { promise, allowed: vec![expected], tolerated: Vec::new() }
 }
 
 impl Model {
@@ -183,8 +186,15 @@ impl Model {
                 predict_loan(&self.clients[&client], len, loaned, self.settings.max_loaned_requests)
             }
             Action::LoanResponse { active, len, .. } => {
-                let server = &self.servers[&self.active[&active].server];
-                predict_loan(server, len, self.loaned_responses_of(active), server.loans)
+                let Active { server, failed_loans, .. } = self.active[&active];
+                let server = &self.servers[&server];
+                let loaned = self.loaned_responses_of(active);
+                let mut prediction = predict_loan(server, len, loaned, server.loans);
+                let quirk = Switch::FailedLoanKeepsCount;
+                if loaned + failed_loans >= server.loans && self.quirks.contains(&quirk) {
+                    prediction.tolerated.push((quirk, Expected::Refused("ExceedsMaxLoans")));
+                }
+                prediction
             }
             Action::SendRequest { request, .. } => self.predict_send(request),
             Action::ReceiveRequest { server, .. } => self.predict_receive_request(server),
@@ -264,7 +274,7 @@ impl Model {
         } else {
             vec![Expected::Done]
         };
-        Prediction { promise: Promise::NodeLimit, allowed }
+        Prediction { promise: Promise::NodeLimit, allowed, tolerated: Vec::new() }
     }
 
     /// The error a requirement leads to, `None` if the service meets it.
@@ -389,7 +399,32 @@ impl Model {
         } else {
             Promise::NoRequestIsLost
         };
-        Prediction { promise, allowed }
+        let tolerated = self.tolerate_lost_requests_of_gone_clients(server);
+        Prediction { promise, allowed, tolerated }
+    }
+
+    /// With the quirk, whatever a gone client sent may be missing, and may count
+    /// against a limit for ever.
+    fn tolerate_lost_requests_of_gone_clients(&self, server: Key) -> Vec<(Switch, Expected)> {
+        let quirk = Switch::GoneClientLosesRequests;
+        let queues = || self.in_flight.iter().filter(|((_, to), _)| *to == server);
+        if !self.quirks.contains(&quirk)
+            || !queues().any(|(_, queue)| queue.iter().any(|r| r.orphan))
+        {
+            return Vec::new();
+        }
+        let others = queues().flat_map(|(_, queue)| queue).filter(|request| !request.orphan);
+        others
+            .map(|request| {
+                Expected::Received(Candidate {
+                    id: request.id,
+                    len: request.len,
+                    origin: request.origin,
+                })
+            })
+            .chain([Expected::Nothing, Expected::Refused("ExceedsMaxBorrows")])
+            .map(|expected| (quirk, expected))
+            .collect()
     }
 
     fn predict_receive_response(&self, pending_key: Key) -> Prediction {
@@ -432,7 +467,7 @@ impl Model {
         } else {
             Promise::NoResponseIsLost
         };
-        Prediction { promise, allowed }
+        Prediction { promise, allowed, tolerated: Vec::new() }
     }
 
     fn predict_pending(&self, key: Key) -> Prediction {
@@ -453,10 +488,18 @@ impl Model {
         } else {
             None
         };
-        must(
+        let servers = pending.servers;
+        let mut prediction = must(
             Promise::PendingResponseConnection,
-            Expected::Pending { connected, has_response, servers: pending.servers },
-        )
+            Expected::Pending { connected, has_response, servers },
+        );
+        let quirk = Switch::GoneServerStaysConnected;
+        if connected == Some(false) && state(TargetState::Abandoned) && self.quirks.contains(&quirk)
+        {
+            let expected = Expected::Pending { connected: Some(true), has_response, servers };
+            prediction.tolerated.push((quirk, expected));
+        }
+        prediction
     }
 
     fn predict_active(&self, key: Key) -> Prediction {
@@ -511,7 +554,7 @@ fn port_creation(
     } else {
         vec![created]
     };
-    Prediction { promise, allowed }
+    Prediction { promise, allowed, tolerated: Vec::new() }
 }
 
 fn predict_loan(port: &Port, len: usize, loaned: usize, limit: usize) -> Prediction {
@@ -532,7 +575,11 @@ fn predict_loan(port: &Port, len: usize, loaned: usize, limit: usize) -> Predict
         } else {
             if port.growths >= GROWTHS {
                 allowed.push(Expected::Refused("OutOfMemory"));
-                return Prediction { promise: Promise::GrowthEndsInOutOfMemory, allowed };
+                return Prediction {
+                    promise: Promise::GrowthEndsInOutOfMemory,
+                    allowed,
+                    tolerated: Vec::new(),
+                };
             }
             Promise::HintIsOnlyAHint
         }
@@ -541,5 +588,5 @@ fn predict_loan(port: &Port, len: usize, loaned: usize, limit: usize) -> Predict
         // Which of two violated limits is named first is not promised.
         allowed.push(Expected::Refused("ExceedsMaxLoans"));
     }
-    Prediction { promise, allowed }
+    Prediction { promise, allowed, tolerated: Vec::new() }
 }

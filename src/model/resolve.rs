@@ -4,11 +4,11 @@
 
 use std::collections::BTreeMap;
 
-use super::{LONGEST_AFFORDABLE, Model, SHORTEST_IMPOSSIBLE};
+use super::{LONGEST_AFFORDABLE, Model, SHORTEST_IMPOSSIBLE, Switch};
 use crate::{
     actor::{Action, Key},
     payload::MessageId,
-    scenario::{Backpressure, OpenMode, Step},
+    scenario::{Backpressure, OpenMode, Requirement, Step, Strategy},
 };
 
 /// The `index`-th of those keys that satisfy `which`, counted modulo their number.
@@ -50,6 +50,15 @@ impl Model {
                     return None;
                 }
                 let creates = how != OpenMode::Open && self.participants.is_empty();
+                // Whoever creates the service has nothing to require of it, and types
+                // are compared when an existing one is opened.
+                let require = require.filter(|_| !creates);
+                let how = match require {
+                    Some(Requirement::RequestPayload(_) | Requirement::ResponsePayload(_)) => {
+                        OpenMode::Open
+                    }
+                    _ => how,
+                };
                 Action::Join { new: self.fresh(), how, require, creates }
             }
             Step::Leave { participant } => {
@@ -75,6 +84,9 @@ impl Model {
             Step::DropServer { server } => Action::DropServer { server: self.server(server)? },
             Step::LoanRequest { client, len, form } => {
                 let client = self.client(client).filter(|_| is_telling(len))?;
+                if self.steers_around(len, self.clients[&client].strategy) {
+                    return None;
+                }
                 Action::LoanRequest {
                     client,
                     new: self.fresh(),
@@ -98,6 +110,9 @@ impl Model {
             }
             Step::LoanResponse { active, len, form } => {
                 let active = any(&self.active, active).filter(|_| is_telling(len))?;
+                if self.steers_around(len, self.servers[&self.active[&active].server].strategy) {
+                    return None;
+                }
                 Action::LoanResponse {
                     active,
                     new: self.fresh(),
@@ -147,6 +162,14 @@ impl Model {
             }
         };
         Some(action)
+    }
+
+    /// Whether a known quirk makes this loan ruin the process or the port.
+    fn steers_around(&self, len: usize, strategy: Strategy) -> bool {
+        let ruins = |switch| self.quirks.contains(&switch);
+        len >= SHORTEST_IMPOSSIBLE
+            && strategy.is_dynamic()
+            && (ruins(Switch::ImpossibleLoanOverflows) || ruins(Switch::FailedGrowthSticks))
     }
 
     fn participant(&self, index: usize) -> Option<Key> {

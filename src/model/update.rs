@@ -10,6 +10,16 @@ impl Model {
     /// Takes over the outcome of an action. The observation must have been judged:
     /// an outcome the model did not allow leaves it in an arbitrary state.
     pub fn apply(&mut self, action: &Action, observation: &Observation) {
+        if let Observation::Refused(_) = observation {
+            match *action {
+                Action::LoanRequest { client, .. } => self.refused.extend([client]),
+                Action::LoanResponse { active, .. } => {
+                    let server = self.active.get(&active).map(|active| active.server);
+                    self.refused.extend(server.into_iter().chain([active]));
+                }
+                _ => {}
+            }
+        }
         match *action {
             Action::Join { new, .. } => {
                 if *observation == Observation::Done {
@@ -48,14 +58,17 @@ impl Model {
             }
             Action::LoanResponse { active, new, id, len, .. } => {
                 if matches!(observation, Observation::Loaned { .. })
-                    && let Some(Active { server, client, pending }) =
-                        self.active.get(&active).cloned()
+                    && let Some(Active { server, pending, .. }) = self.active.get(&active).cloned()
                 {
                     self.loaned_responses
                         .insert(new, LoanedResponse { active, server, pending, id, len });
                     if let Some(port) = self.servers.get_mut(&server) {
                         port.note_loan(len);
                     }
+                } else if is_out_of_memory(observation)
+                    && let Some(active) = self.active.get_mut(&active)
+                {
+                    active.failed_loans += 1;
                 }
             }
             Action::SendRequest { request, new } => {
@@ -180,6 +193,7 @@ impl Model {
                 len: loan.len,
                 origin,
                 certain,
+                orphan: false,
             });
             let state = if certain { TargetState::Open } else { TargetState::Unspecified };
             pending.targets.insert(server, Target { state, queue: Default::default() });
@@ -202,7 +216,7 @@ impl Model {
                         Some((*client, request.pending))
                     });
                 if let Some((client, pending)) = found {
-                    self.active.insert(new, Active { server, client, pending });
+                    self.active.insert(new, Active { server, client, pending, failed_loans: 0 });
                     if let Some(target) =
                         self.pending.get_mut(&pending).and_then(|p| p.targets.get_mut(&server))
                     {
@@ -283,8 +297,13 @@ impl Model {
             let keeps =
                 self.clients.remove(&client).is_some_and(|port| port.keeps_data_when_gone());
             for ((from, server), queue) in &mut self.in_flight {
-                if *from == client && !(keeps && self.server_knows.contains(&(*server, client))) {
-                    queue.iter_mut().for_each(|request| request.certain = false);
+                if *from != client {
+                    continue;
+                }
+                let keeps = keeps && self.server_knows.contains(&(*server, client));
+                for request in queue {
+                    request.orphan = true;
+                    request.certain &= keeps;
                 }
             }
         }
@@ -295,7 +314,9 @@ impl Model {
                 self.servers.remove(&server).is_some_and(|port| port.keeps_data_when_gone());
             self.in_flight.retain(|(_, to), _| *to != server);
             for target in self.pending.values_mut().filter_map(|p| p.targets.get_mut(&server)) {
-                target.state = TargetState::Closed;
+                if target.state != TargetState::Closed {
+                    target.state = TargetState::Abandoned;
+                }
                 if !keeps {
                     target.queue.iter_mut().for_each(|response| response.certain = false);
                 }
@@ -312,6 +333,10 @@ impl Model {
             self.participants.remove(&participant);
         }
     }
+}
+
+fn is_out_of_memory(observation: &Observation) -> bool {
+    matches!(observation, Observation::Refused(error) if error.contains("OutOfMemory"))
 }
 
 impl Port {

@@ -5,6 +5,9 @@
 
 use super::{LoanForm, Scenario, Settings, SettleOrder, Step, Strategy};
 
+/// Rounds over all kinds of simplification at most; later ones gain little.
+const PASSES: usize = 6;
+
 /// Shrinks `scenario` as long as `still_fails` says that a smaller one shows the same,
 /// asking it at most `budget` times.
 pub fn shrink(
@@ -25,15 +28,16 @@ pub fn shrink(
         }
         smaller
     };
-    loop {
+    for _ in 0..PASSES {
         let before = best.clone();
         drop_steps(&mut best, &mut attempt);
         simplify_steps(&mut best, &mut attempt);
         simplify_service(&mut best, &mut attempt);
         if best == before {
-            return best;
+            break;
         }
     }
+    best
 }
 
 type Attempt<'a> = dyn FnMut(Scenario, &mut Scenario) -> bool + 'a;
@@ -66,9 +70,13 @@ fn simplify_steps(best: &mut Scenario, attempt: &mut Attempt<'_>) {
     }
 }
 
-/// Smaller values to try instead of `n`, smallest first.
+/// Smaller values to try instead of `n`, smallest first. Large ones shrink by coarse
+/// steps only: nobody cares whether it is 5000 or 4987, but for small ones.
 fn smaller(n: usize) -> Vec<usize> {
-    let mut values = vec![0, 1, 8, 16, 64, 256, 4096, n / 2, n - n / 8, n.saturating_sub(1)];
+    let mut values = vec![0, 1, 8, 16, 64, 256, 4096, n / 2, n - n / 4, n - n / 8];
+    if n <= 64 {
+        values.push(n.saturating_sub(1));
+    }
     values.retain(|&value| value < n);
     values.dedup();
     values

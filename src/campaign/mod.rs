@@ -1,0 +1,470 @@
+//! A whole run: the fixtures, the proofs of all quirks, then generated scenarios, on
+//! several workers; every failure confirmed, shrunk and saved.
+
+mod case;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs, io,
+    path::{Path, PathBuf},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use include_dir::{Dir, include_dir};
+
+use crate::{
+    actor::{HostError, child::Executable, version},
+    lockstep::End,
+    model::{Promise, Switch, judge::Breach, quirk::Quirk},
+    report::{Environment, Finding, QuirkReport, RunReport, SCHEMA, Verdict},
+    runner::{Judgement, Layout, Runner},
+    scenario::{
+        Scenario, Step, Strategy,
+        file::ScenarioFileError,
+        generate::{Family, scenario_of_run},
+        shrink,
+    },
+};
+
+pub use case::save_case;
+
+static FIXTURES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/fixtures/scenarios");
+
+/// Distinct cases that are shrunk and saved per promise; further breaches of the same
+/// promise are counted.
+const CASES_PER_PROMISE: usize = 3;
+
+/// Repetitions that confirm a failure before it is shrunk.
+const CONFIRMATIONS: usize = 3;
+
+/// Scenarios tried at most to shrink one case.
+const SHRINK_BUDGET: usize = 2000;
+
+/// Time spent at most to shrink one case: hanging ones take their deadline each.
+const SHRINK_TIME: Duration = Duration::from_secs(15);
+
+/// A growth scenario of every so many is run with its strategies exchanged as well.
+const STRATEGY_EXCHANGE_EVERY: u64 = 8;
+
+/// A generated scenario of every so many is run with its participants apart.
+const APART_EVERY: u64 = 16;
+
+/// What to run.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// How children are started.
+    pub executable: Executable,
+    /// Seed of the generated scenarios.
+    pub seed: u64,
+    /// No scenario is started after this time.
+    pub time: Duration,
+    /// No more scenarios than this are generated.
+    pub scenarios: u64,
+    /// Workers.
+    pub jobs: usize,
+    /// Time for one scenario.
+    pub deadline: Duration,
+    /// Where artefacts go.
+    pub out: PathBuf,
+    /// Judge strictly, as if no quirk were known.
+    pub strict: bool,
+}
+
+/// Why a run could not be completed.
+#[derive(Debug, thiserror::Error)]
+pub enum CampaignError {
+    /// The harness failed.
+    #[error(transparent)]
+    Host(#[from] HostError),
+    /// A fixture or quirk file is broken.
+    #[error(transparent)]
+    File(#[from] ScenarioFileError),
+    /// A case could not be saved.
+    #[error("write {}: {source}", path.display())]
+    Save {
+        /// Which file or directory.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+/// The scenarios every run replays.
+///
+/// # Errors
+/// If one of the compiled-in files is broken.
+pub fn fixtures() -> Result<Vec<(String, Scenario)>, ScenarioFileError> {
+    let mut fixtures = Vec::new();
+    for entry in FIXTURES.files() {
+        let path = Path::new("fixtures/scenarios").join(entry.path());
+        let scenario = Scenario::parse(entry.contents_utf8().unwrap_or_default(), &path)?;
+        fixtures.push((path.display().to_string(), scenario));
+    }
+    fixtures.sort_by(|a, b| a.0.cmp(&b.0));
+    Ok(fixtures)
+}
+
+/// The quirks of the iceoryx2 this is compiled against.
+///
+/// # Errors
+/// If one of the compiled-in files is broken.
+pub fn active_quirks() -> Result<Vec<Quirk>, ScenarioFileError> {
+    let version = version::iceoryx2_version();
+    Ok(Quirk::known()?.into_iter().filter(|quirk| quirk.affects(&version)).collect())
+}
+
+/// The switches of these quirks.
+#[must_use]
+pub fn switches(quirks: &[Quirk]) -> BTreeSet<Switch> {
+    quirks.iter().filter_map(|quirk| quirk.switch).collect()
+}
+
+/// Runs the plan. `progress` is told after every scenario how many there were.
+///
+/// # Errors
+/// If the harness fails or a case cannot be saved; what iceoryx2 does is in the
+/// report.
+pub fn run(
+    plan: &Plan,
+    interrupted: &AtomicBool,
+    progress: &(dyn Fn(&Tally) + Sync),
+) -> Result<RunReport, CampaignError> {
+    let started = Instant::now();
+    let quirks = active_quirks()?;
+    let campaign = Campaign {
+        plan,
+        interrupted,
+        progress,
+        switches: if plan.strict { BTreeSet::new() } else { switches(&quirks) },
+        tally: Mutex::new(Tally::default()),
+    };
+    let mut runner = campaign.new_runner();
+    let quirks =
+        if plan.strict { Vec::new() } else { campaign.replay_proofs(&mut runner, quirks)? };
+    campaign.replay_fixtures(&mut runner)?;
+    drop(runner);
+    let deadline = started + plan.time;
+    let next = AtomicU64::new(0);
+    let outcome = thread::scope(|scope| {
+        let workers: Vec<_> =
+            (0..plan.jobs).map(|_| scope.spawn(|| campaign.generate(&next, deadline))).collect();
+        workers.into_iter().try_for_each(|worker| {
+            worker.join().unwrap_or_else(|_| {
+                Err(HostError::Harness("a worker thread panicked".to_owned()).into())
+            })
+        })
+    });
+    outcome?;
+    let tally = campaign.tally.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let sightings = |quirk: &Quirk| {
+        quirk.switch.and_then(|switch| tally.sightings.get(&switch)).copied().unwrap_or(0)
+    };
+    let quirks = quirks
+        .into_iter()
+        .map(|(quirk, shows)| QuirkReport {
+            sightings: sightings(&quirk),
+            id: quirk.id,
+            promise: quirk.promise,
+            shows,
+            sentence: quirk.sentence,
+        })
+        .collect();
+    Ok(RunReport {
+        schema: SCHEMA,
+        environment: Environment::of_this_process(),
+        seed: plan.seed,
+        scenarios: tally.scenarios,
+        steps: tally.steps,
+        skipped: tally.skipped,
+        seconds: started.elapsed().as_secs_f64(),
+        checks: tally.checks,
+        findings: tally.findings,
+        quirks,
+        interrupted: interrupted.load(Ordering::Relaxed),
+    })
+}
+
+/// Running totals.
+#[derive(Debug, Default)]
+pub struct Tally {
+    /// Scenarios run, by origin or family.
+    pub scenarios: BTreeMap<String, usize>,
+    /// Steps carried out.
+    pub steps: usize,
+    /// Steps that had nothing to act on.
+    pub skipped: usize,
+    /// Observations held against each promise.
+    pub checks: BTreeMap<Promise, u64>,
+    /// Times each quirk was met.
+    pub sightings: BTreeMap<Switch, u64>,
+    /// Broken promises so far.
+    pub findings: Vec<Finding>,
+    /// Cases being shrunk, so that two workers do not shrink the same.
+    reserved: BTreeMap<Promise, usize>,
+}
+
+struct Campaign<'a> {
+    plan: &'a Plan,
+    interrupted: &'a AtomicBool,
+    progress: &'a (dyn Fn(&Tally) + Sync),
+    switches: BTreeSet<Switch>,
+    tally: Mutex<Tally>,
+}
+
+impl Campaign<'_> {
+    fn new_runner(&self) -> Runner {
+        let mut runner =
+            Runner::new(self.plan.executable.clone()).with_deadline(self.plan.deadline);
+        runner.live_with(self.switches.clone());
+        runner
+    }
+
+    fn tally(&self) -> MutexGuard<'_, Tally> {
+        self.tally.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn is_interrupted(&self) -> bool {
+        self.interrupted.load(Ordering::Relaxed)
+    }
+
+    /// Runs every quirk's proof strictly. A proof of this release must show; one of
+    /// another release must not.
+    fn replay_proofs(
+        &self,
+        runner: &mut Runner,
+        active: Vec<Quirk>,
+    ) -> Result<Vec<(Quirk, bool)>, CampaignError> {
+        runner.live_with(BTreeSet::new());
+        let mut reports = Vec::new();
+        for quirk in Quirk::known()? {
+            if self.is_interrupted() {
+                break;
+            }
+            let judgement = runner.judge(&quirk.scenario, Layout::Together, false)?;
+            let is_active = active.iter().any(|other| other.id == quirk.id);
+            let end = judgement.outcome.end.clone();
+            if end.promise() == Some(quirk.promise) && is_active {
+                self.count("proofs of quirks", &judgement);
+                reports.push((quirk, true));
+                continue;
+            }
+            if is_active && end.is_kept() {
+                self.count("proofs of quirks", &judgement);
+                reports.push((quirk, false));
+                continue;
+            }
+            // It breaks another promise than it is known for, or on a release it is
+            // not known for: that is news.
+            let origin = format!("the proof of quirk {}", quirk.id);
+            self.record(
+                runner,
+                &quirk.scenario,
+                Layout::Together,
+                "proofs of quirks",
+                &origin,
+                judgement,
+            )?;
+        }
+        runner.live_with(self.switches.clone());
+        Ok(reports)
+    }
+
+    fn replay_fixtures(&self, runner: &mut Runner) -> Result<(), CampaignError> {
+        for (name, scenario) in fixtures()? {
+            for layout in [Layout::Together, Layout::Apart] {
+                if self.is_interrupted() {
+                    return Ok(());
+                }
+                let judgement = runner.judge(&scenario, layout, false)?;
+                self.record(runner, &scenario, layout, "fixtures", &name, judgement)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn generate(&self, next: &AtomicU64, deadline: Instant) -> Result<(), CampaignError> {
+        let mut runner = self.new_runner();
+        loop {
+            let index = next.fetch_add(1, Ordering::Relaxed);
+            if index >= self.plan.scenarios || Instant::now() >= deadline || self.is_interrupted() {
+                return Ok(());
+            }
+            let scenario = scenario_of_run(self.plan.seed, index);
+            let family = Family::of_turn(index);
+            let origin = format!("{family:?}").to_lowercase();
+            let layout = if index % APART_EVERY == 3 { Layout::Apart } else { Layout::Together };
+            let judgement =
+                if family == Family::Growth && index.is_multiple_of(STRATEGY_EXCHANGE_EVERY) {
+                    self.judge_with_exchanged_strategies(&mut runner, &scenario)?
+                } else {
+                    runner.judge(&scenario, layout, false)?
+                };
+            self.record(&mut runner, &scenario, layout, &origin, &scenario.title, judgement)?;
+        }
+    }
+
+    /// Runs a scenario as it is and with `BestFit` and `PowerOfTwo` exchanged; both
+    /// must observe the same.
+    fn judge_with_exchanged_strategies(
+        &self,
+        runner: &mut Runner,
+        scenario: &Scenario,
+    ) -> Result<Judgement, CampaignError> {
+        let mut first = runner.judge(scenario, Layout::Together, true)?;
+        let second = runner.judge(&exchange_strategies(scenario), Layout::Together, true)?;
+        if !first.outcome.end.is_kept() || !second.outcome.end.is_kept() {
+            // Reported for itself; what follows a breach cannot be compared.
+            return Ok(if first.outcome.end.is_kept() { second } else { first });
+        }
+        *first.outcome.checks.entry(Promise::StrategiesAgree).or_default() += 1;
+        let differing = first.trace.iter().zip(&second.trace).find(|(a, b)| {
+            // The strategies of ports stand in the action, nowhere else.
+            a.observed != b.observed
+        });
+        if let Some((a, b)) = differing {
+            first.outcome.end = End::Broken {
+                position: a.position,
+                action: a.action.clone(),
+                breach: Breach {
+                    promise: Promise::StrategiesAgree,
+                    expected: a.observed.clone(),
+                    observed: format!("{} with BestFit and PowerOfTwo exchanged", b.observed),
+                },
+            };
+        }
+        Ok(first)
+    }
+
+    fn count(&self, origin: &str, judgement: &Judgement) {
+        let mut tally = self.tally();
+        *tally.scenarios.entry(origin.to_owned()).or_default() += 1;
+        tally.steps += judgement.outcome.performed;
+        tally.skipped += judgement.outcome.skipped;
+        for (&promise, &count) in &judgement.outcome.checks {
+            *tally.checks.entry(promise).or_default() += count;
+        }
+        for (&switch, &count) in &judgement.outcome.sightings {
+            *tally.sightings.entry(switch).or_default() += count;
+        }
+        (self.progress)(&tally);
+    }
+
+    /// Counts a judged scenario; a broken promise is confirmed, shrunk and saved.
+    fn record(
+        &self,
+        runner: &mut Runner,
+        scenario: &Scenario,
+        layout: Layout,
+        family: &str,
+        origin: &str,
+        judgement: Judgement,
+    ) -> Result<(), CampaignError> {
+        self.count(family, &judgement);
+        let Some(promise) = judgement.outcome.end.promise() else { return Ok(()) };
+        if !self.reserve(promise) {
+            return Ok(());
+        }
+        let shows = |runner: &mut Runner, candidate: &Scenario| {
+            let judged = if promise == Promise::StrategiesAgree {
+                self.judge_with_exchanged_strategies(runner, candidate).ok()
+            } else {
+                runner.judge(candidate, layout, false).ok()
+            };
+            judged.filter(|judged| judged.outcome.end.promise() == Some(promise))
+        };
+        let mut confirmed = 0;
+        for _ in 0..CONFIRMATIONS {
+            confirmed += usize::from(shows(runner, scenario).is_some());
+        }
+        let mut small = scenario.clone();
+        if confirmed == CONFIRMATIONS {
+            let until = Instant::now() + SHRINK_TIME;
+            small = shrink::shrink(scenario, SHRINK_BUDGET, |candidate| {
+                Instant::now() < until
+                    && !self.is_interrupted()
+                    && shows(runner, candidate).is_some()
+            });
+        }
+        small.title = scenario.title.clone();
+        let end = shows(runner, &small).map_or(judgement.outcome.end, |judged| judged.outcome.end);
+        let number = self.tally().findings.iter().filter(|f| f.promise == promise).count() + 1;
+        let path = self.plan.out.join("cases").join(format!("{promise}-{number}.toml"));
+        save_case(&path, &small, &end, runner, layout)?;
+        let verdict = match &end {
+            End::Stopped { error: HostError::Hung(_), .. } => Verdict::Hung,
+            End::Stopped { .. } => Verdict::Crashed,
+            _ => Verdict::Broken,
+        };
+        self.tally().findings.push(Finding {
+            promise,
+            verdict,
+            origin: origin.to_owned(),
+            layout,
+            end,
+            case: path,
+            steps: (scenario.steps.len(), small.steps.len()),
+            confirmed: (confirmed, CONFIRMATIONS),
+            times: 1,
+        });
+        Ok(())
+    }
+
+    /// Whether another case of this promise is wanted; if not, it is counted.
+    fn reserve(&self, promise: Promise) -> bool {
+        let mut tally = self.tally();
+        let reserved = tally.reserved.entry(promise).or_default();
+        *reserved += 1;
+        if *reserved <= CASES_PER_PROMISE {
+            return true;
+        }
+        if let Some(finding) = tally.findings.iter_mut().find(|f| f.promise == promise) {
+            finding.times += 1;
+        }
+        false
+    }
+}
+
+/// The scenario with `BestFit` for `PowerOfTwo` and the other way round.
+#[must_use]
+pub fn exchange_strategies(scenario: &Scenario) -> Scenario {
+    let mut exchanged = scenario.clone();
+    for step in &mut exchanged.steps {
+        if let Step::CreateClient { strategy, .. } | Step::CreateServer { strategy, .. } = step {
+            *strategy = match *strategy {
+                Strategy::Static => Strategy::Static,
+                Strategy::BestFit => Strategy::PowerOfTwo,
+                Strategy::PowerOfTwo => Strategy::BestFit,
+            };
+        }
+    }
+    exchanged
+}
+
+/// Makes the directory for one run below `base` and points `latest` there.
+///
+/// # Errors
+/// If it cannot be written.
+pub fn make_run_directory(base: &Path) -> Result<PathBuf, CampaignError> {
+    let fail = |path: &Path| {
+        let path = path.to_owned();
+        move |source| CampaignError::Save { path, source }
+    };
+    let now = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .map_or(0, |elapsed| elapsed.as_secs());
+    let name = format!("{now}-{}", std::process::id());
+    let dir = base.join("runs").join(&name);
+    fs::create_dir_all(dir.join("cases")).map_err(fail(&dir))?;
+    let latest = base.join("latest");
+    // Replaced atomically, so that two runs at a time do not trip over each other.
+    let temporary = base.join(format!("latest-{name}"));
+    std::os::unix::fs::symlink(Path::new("runs").join(&name), &temporary)
+        .map_err(fail(&temporary))?;
+    fs::rename(&temporary, &latest).map_err(fail(&latest))?;
+    Ok(dir)
+}

@@ -1,0 +1,118 @@
+//! Commands, one file each.
+
+mod clean;
+mod list;
+mod replay;
+mod run;
+mod shrink;
+
+use std::{
+    sync::{Arc, atomic::AtomicBool},
+    time::Duration,
+};
+
+use anyhow::Context as _;
+use clap::{Parser, Subcommand, ValueEnum};
+use iox2_gauntlet::{
+    actor::{child::Executable, serve, version},
+    exit::Exit,
+    scenario::file::ScenarioFileError,
+};
+
+/// Judges a release of iceoryx2: does its request-response pattern with dynamic data
+/// keep its promises?
+#[derive(Debug, Parser)]
+#[command(
+    name = "gauntlet",
+    version = concat!(env!("CARGO_PKG_VERSION"), ", compiled against iceoryx2 ", env!("GAUNTLET_IOX2_VERSION")),
+    after_help = "Exit codes:\n  \
+        0    all promises kept, or broken as known\n  \
+        1    a promise broken, or a known quirk gone\n  \
+        2    bad usage or bad input file\n  \
+        3    the harness itself failed, or nothing was exercised\n  \
+        130  interrupted",
+    args_conflicts_with_subcommands = true
+)]
+pub struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    run: run::RunArguments,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Judge the iceoryx2 this was compiled against (the default)
+    Run(run::RunArguments),
+    /// Show promises, quirks and fixtures
+    List(list::ListArguments),
+    /// Run saved scenarios; one line each, KEPT or BROKEN
+    Replay(replay::ReplayArguments),
+    /// Find a smaller scenario that breaks the same promise
+    Shrink(shrink::ShrinkArguments),
+    /// Remove what dead runs left behind
+    Clean,
+    /// Execute scenarios for a parent process
+    #[command(hide = true)]
+    Serve,
+}
+
+/// Output for people or for machines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    Text,
+    Json,
+}
+
+impl Arguments {
+    /// Runs the command.
+    pub fn execute(self) -> Exit {
+        let done = match self.command.unwrap_or(Command::Run(self.run)) {
+            Command::Run(arguments) => run::run(&arguments),
+            Command::List(arguments) => list::list(&arguments),
+            Command::Replay(arguments) => replay::replay(&arguments),
+            Command::Shrink(arguments) => shrink::shrink(&arguments),
+            Command::Clean => clean::clean(),
+            Command::Serve => {
+                serve::serve().map(|()| Exit::Green).context("serve a parent process")
+            }
+        };
+        done.unwrap_or_else(|error| {
+            eprintln!("gauntlet: {error:#}");
+            if error.downcast_ref::<ScenarioFileError>().is_some() {
+                Exit::Usage
+            } else {
+                Exit::Harness
+            }
+        })
+    }
+}
+
+/// This executable, to serve as child process.
+fn this_executable() -> anyhow::Result<Executable> {
+    Ok(Executable::gauntlet(std::env::current_exe().context("find this executable")?))
+}
+
+/// Set by SIGINT or SIGTERM; a second signal ends the process at once.
+fn interruption() -> anyhow::Result<Arc<AtomicBool>> {
+    let flag = Arc::new(AtomicBool::new(false));
+    for signal in signal_hook::consts::TERM_SIGNALS {
+        signal_hook::flag::register_conditional_shutdown(
+            *signal,
+            Exit::Interrupted as i32,
+            Arc::clone(&flag),
+        )
+        .and_then(|_| signal_hook::flag::register(*signal, Arc::clone(&flag)))
+        .with_context(|| format!("install a handler for signal {signal}"))?;
+    }
+    Ok(flag)
+}
+
+fn duration(text: &str) -> Result<Duration, humantime::DurationError> {
+    humantime::parse_duration(text)
+}
+
+/// The headline of every command's output.
+fn subject() -> String {
+    format!("iceoryx2 {} from {}", version::IOX2_VERSION, version::IOX2_SOURCE)
+}

@@ -1,0 +1,79 @@
+//! `gauntlet replay`.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use iox2_gauntlet::{
+    campaign,
+    exit::Exit,
+    model::quirk::Quirk,
+    report::describe_end,
+    runner::{Layout, Runner},
+    scenario::{Scenario, file::ScenarioFileError},
+};
+
+#[derive(Debug, Args)]
+pub(super) struct ReplayArguments {
+    /// Saved cases, fixtures or quirk files
+    #[arg(required = true)]
+    files: Vec<PathBuf>,
+    /// Print every action with what was allowed and what happened
+    #[arg(long)]
+    trace: bool,
+    /// Give each participant its own process
+    #[arg(long)]
+    apart: bool,
+    /// Live with the known quirks of this release, as `run` does
+    #[arg(long)]
+    lenient: bool,
+}
+
+pub(super) fn replay(arguments: &ReplayArguments) -> anyhow::Result<Exit> {
+    let scenarios = arguments
+        .files
+        .iter()
+        .map(|path| Ok((path, load(path)?)))
+        .collect::<Result<Vec<_>, ScenarioFileError>>()?;
+    let mut runner = Runner::new(super::this_executable()?);
+    if arguments.lenient {
+        runner.live_with(campaign::switches(&campaign::active_quirks()?));
+    }
+    let layout = if arguments.apart { Layout::Apart } else { Layout::Together };
+    let mut exit = Exit::Green;
+    for (path, scenario) in scenarios {
+        let judgement = runner.judge(&scenario, layout, arguments.trace)?;
+        for step in &judgement.trace {
+            println!(
+                "{}: {}\n  expected: {}\n  observed: {}",
+                step.position, step.action, step.expected, step.observed
+            );
+        }
+        let end = &judgement.outcome.end;
+        match end.promise() {
+            None => println!("KEPT {} ({} steps)", path.display(), judgement.outcome.performed),
+            Some(promise) => {
+                exit = Exit::Broken;
+                println!("BROKEN {} {promise}: {}", path.display(), promise.sentence());
+                println!("  {}", describe_end(end).replace('\n', "\n  "));
+            }
+        }
+    }
+    Ok(exit)
+}
+
+/// A scenario file, or the proof in a quirk file.
+pub(super) fn load(path: &Path) -> Result<Scenario, ScenarioFileError> {
+    let text = std::fs::read_to_string(path).map_err(|source| ScenarioFileError::Io {
+        action: "read",
+        path: path.to_owned(),
+        source,
+    })?;
+    let is_quirk = text
+        .parse::<toml::Table>()
+        .is_ok_and(|table| table.contains_key("scenario") && table.contains_key("promise"));
+    if is_quirk {
+        Quirk::parse(&text, path).map(|quirk| quirk.scenario)
+    } else {
+        Scenario::parse(&text, path)
+    }
+}

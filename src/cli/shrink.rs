@@ -1,0 +1,54 @@
+//! `gauntlet shrink`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use iox2_gauntlet::{
+    campaign,
+    exit::Exit,
+    runner::{Layout, Runner},
+    scenario,
+};
+
+#[derive(Debug, Args)]
+pub(super) struct ShrinkArguments {
+    /// The scenario to shrink
+    file: PathBuf,
+    /// Where to write the result [default: FILE with `.small.toml` appended]
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// Scenarios to try at most
+    #[arg(long, value_name = "N", default_value_t = 5000)]
+    budget: usize,
+    /// Give each participant its own process
+    #[arg(long)]
+    apart: bool,
+}
+
+pub(super) fn shrink(arguments: &ShrinkArguments) -> anyhow::Result<Exit> {
+    let original = super::replay::load(&arguments.file)?;
+    let layout = if arguments.apart { Layout::Apart } else { Layout::Together };
+    let mut runner = Runner::new(super::this_executable()?);
+    let Some(promise) = runner.judge(&original, layout, false)?.outcome.end.promise() else {
+        println!(
+            "KEPT {}: it breaks no promise, so there is nothing to shrink",
+            arguments.file.display()
+        );
+        return Ok(Exit::Green);
+    };
+    let small = scenario::shrink::shrink(&original, arguments.budget, |candidate| {
+        runner
+            .judge(candidate, layout, false)
+            .is_ok_and(|judged| judged.outcome.end.promise() == Some(promise))
+    });
+    let end = runner.judge(&small, layout, false)?.outcome.end;
+    let out = arguments.out.clone().unwrap_or_else(|| arguments.file.with_extension("small.toml"));
+    campaign::save_case(&out, &small, &end, &mut runner, layout)?;
+    println!(
+        "BROKEN {promise}: {} steps instead of {}, written to {}",
+        small.steps.len(),
+        original.steps.len(),
+        out.display()
+    );
+    Ok(Exit::Broken)
+}

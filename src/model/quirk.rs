@@ -1,0 +1,127 @@
+//! Known cases in which named releases break a promise: one file each, with the
+//! scenario that proves it.
+//!
+//! The files are compiled in, so that an installed `gauntlet` has them; more can be
+//! read from a directory.
+
+use std::path::{Path, PathBuf};
+
+use include_dir::{Dir, include_dir};
+use semver::{Version, VersionReq};
+use serde::{Deserialize, Serialize};
+
+use super::Promise;
+use crate::scenario::{
+    Scenario,
+    file::{self, ScenarioFileError},
+};
+
+static FILES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/fixtures/quirks");
+
+/// How the model lives with a quirk so that a run goes on and finds the next problem.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Switch {
+    /// Loans of impossible length from dynamic ports are left out: they overflow.
+    ImpossibleLoanOverflows,
+    /// Loans of impossible length from dynamic ports are left out: afterwards the
+    /// port cannot grow any more and leaves a segment behind.
+    FailedGrowthSticks,
+    /// A response loan that failed for want of memory may count as loaned.
+    FailedLoanKeepsCount,
+    /// Requests of a client that is gone may be missing and count as borrowed.
+    GoneClientLosesRequests,
+    /// A pending response may stay connected to a server that went away before it
+    /// received the request.
+    GoneServerStaysConnected,
+}
+
+/// What a quirk does to its victim.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[allow(missing_docs)] // the names say it
+pub enum Severity {
+    Crash,
+    WrongReceiver,
+    Loss,
+    Leak,
+    StuckLimit,
+    WrongAnswer,
+    MisleadingError,
+}
+
+impl std::fmt::Display for Severity {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Crash => "crash",
+            Self::WrongReceiver => "data to the wrong receiver",
+            Self::Loss => "loss",
+            Self::Leak => "leak",
+            Self::StuckLimit => "stuck limit",
+            Self::WrongAnswer => "wrong answer",
+            Self::MisleadingError => "misleading error",
+        })
+    }
+}
+
+/// A known broken promise.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Quirk {
+    /// Its name, that of the file.
+    #[serde(default)]
+    pub id: String,
+    /// The promise the proof breaks.
+    pub promise: Promise,
+    /// Affected releases.
+    pub versions: VersionReq,
+    /// Releases on which the proof was run and seen to break or keep the promise.
+    pub ran: Vec<Version>,
+    /// What it does.
+    pub severity: Severity,
+    /// The upstream issue, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub upstream: Option<String>,
+    /// What happens, in one or two sentences.
+    pub sentence: String,
+    /// How the model lives with it, if the generators meet it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub switch: Option<Switch>,
+    /// The smallest scenario that shows it.
+    pub scenario: Scenario,
+}
+
+impl Quirk {
+    /// Whether the release is said to have it. A pre-release counts as the release it
+    /// leads to.
+    #[must_use]
+    pub fn affects(&self, version: &Version) -> bool {
+        self.versions.matches(&Version::new(version.major, version.minor, version.patch))
+    }
+
+    /// Parses a quirk file; `path` gives the id and the place in messages.
+    ///
+    /// # Errors
+    /// If the text is not a quirk.
+    pub fn parse(text: &str, path: &Path) -> Result<Self, ScenarioFileError> {
+        let mut quirk: Self = file::parse_toml(text, path)?;
+        quirk.id = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        Ok(quirk)
+    }
+
+    /// All quirks that are compiled in, by id.
+    ///
+    /// # Errors
+    /// If one of the files is not a quirk.
+    pub fn known() -> Result<Vec<Self>, ScenarioFileError> {
+        let mut quirks = Vec::new();
+        for entry in
+            FILES.files().filter(|entry| entry.path().extension().is_some_and(|e| e == "toml"))
+        {
+            let path = PathBuf::from("fixtures/quirks").join(entry.path());
+            quirks.push(Self::parse(entry.contents_utf8().unwrap_or_default(), &path)?);
+        }
+        quirks.sort_by(|a, b| a.id.cmp(&b.id));
+        Ok(quirks)
+    }
+}

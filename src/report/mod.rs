@@ -1,0 +1,217 @@
+//! What a run found out, as data; the views are one file each.
+
+pub mod terminal;
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    actor::version,
+    lockstep::{End, Position},
+    model::Promise,
+    runner::Layout,
+};
+
+/// Version of the JSON report.
+pub const SCHEMA: u32 = 1;
+
+/// What became of a promise, worst last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Verdict {
+    /// Nothing that ran put it at stake.
+    NotExercised,
+    /// It held every time.
+    Kept,
+    /// It is broken as a quirk file says.
+    Quirk,
+    /// A quirk that affects this release no longer shows: its versions are to be
+    /// corrected.
+    Fixed,
+    /// It is broken.
+    Broken,
+    /// A call did not return in time.
+    Hung,
+    /// iceoryx2 panicked, aborted or faulted.
+    Crashed,
+}
+
+impl std::fmt::Display for Verdict {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::NotExercised => "not exercised",
+            Self::Kept => "kept",
+            Self::Quirk => "quirk",
+            Self::Fixed => "fixed",
+            Self::Broken => "BROKEN",
+            Self::Hung => "HUNG",
+            Self::Crashed => "CRASHED",
+        })
+    }
+}
+
+/// On what the run took place.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Environment {
+    /// Version of iceoryx2.
+    pub iceoryx2: String,
+    /// Where it comes from.
+    pub source: String,
+    /// Version of the gauntlet.
+    pub gauntlet: String,
+    /// Its commit, if it runs in a checkout.
+    pub commit: Option<String>,
+    /// `dev` (overflow checks on) or `release`.
+    pub profile: String,
+    /// `uname -sr`.
+    pub kernel: String,
+}
+
+impl Environment {
+    /// This process'.
+    #[must_use]
+    pub fn of_this_process() -> Self {
+        let output = |program: &str, arguments: &[&str]| {
+            let output = Command::new(program).args(arguments).output().ok()?;
+            output
+                .status
+                .success()
+                .then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+        };
+        let uname = rustix::system::uname();
+        Self {
+            iceoryx2: version::IOX2_VERSION.to_owned(),
+            source: version::IOX2_SOURCE.to_owned(),
+            gauntlet: env!("CARGO_PKG_VERSION").to_owned(),
+            commit: output(
+                "git",
+                &["-C", env!("CARGO_MANIFEST_DIR"), "rev-parse", "--short", "HEAD"],
+            ),
+            profile: if cfg!(debug_assertions) { "dev" } else { "release" }.to_owned(),
+            kernel: format!(
+                "{} {}",
+                uname.sysname().to_string_lossy(),
+                uname.release().to_string_lossy()
+            ),
+        }
+    }
+}
+
+/// A broken promise with its case.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Finding {
+    /// Which promise.
+    pub promise: Promise,
+    /// How bad.
+    pub verdict: Verdict,
+    /// Where it came from: generated, a fixture or a quirk's proof.
+    pub origin: String,
+    /// Where its participants lived.
+    pub layout: Layout,
+    /// How the shrunk scenario ends.
+    pub end: End,
+    /// The scenario, saved.
+    pub case: PathBuf,
+    /// Steps before and after shrinking.
+    pub steps: (usize, usize),
+    /// Of how many repetitions how many showed it, before shrinking.
+    pub confirmed: (usize, usize),
+    /// How many scenarios broke this promise.
+    pub times: usize,
+}
+
+/// A quirk of this release.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct QuirkReport {
+    /// Its file's name.
+    pub id: String,
+    /// The promise it breaks.
+    pub promise: Promise,
+    /// Whether its proof still shows it.
+    pub shows: bool,
+    /// Times the generated scenarios met it.
+    pub sightings: u64,
+    /// What happens.
+    pub sentence: String,
+}
+
+/// The result of a run.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct RunReport {
+    /// [`SCHEMA`].
+    pub schema: u32,
+    /// On what it ran.
+    pub environment: Environment,
+    /// Seed of the generated scenarios.
+    pub seed: u64,
+    /// Scenarios run, by origin or family.
+    pub scenarios: BTreeMap<String, usize>,
+    /// Steps carried out.
+    pub steps: usize,
+    /// Steps that had nothing to act on.
+    pub skipped: usize,
+    /// Seconds it took.
+    pub seconds: f64,
+    /// Observations held against each promise.
+    pub checks: BTreeMap<Promise, u64>,
+    /// Broken promises.
+    pub findings: Vec<Finding>,
+    /// Known quirks of this release.
+    pub quirks: Vec<QuirkReport>,
+    /// Whether it was interrupted.
+    pub interrupted: bool,
+}
+
+impl RunReport {
+    /// What became of a promise.
+    #[must_use]
+    pub fn verdict(&self, promise: Promise) -> Verdict {
+        let found = self.findings.iter().filter(|f| f.promise == promise).map(|f| f.verdict).max();
+        let quirks = self.quirks.iter().filter(|quirk| quirk.promise == promise);
+        let known =
+            quirks.map(|quirk| if quirk.shows { Verdict::Quirk } else { Verdict::Fixed }).max();
+        found.or(known).unwrap_or_else(|| {
+            if self.checks.get(&promise).is_some_and(|&n| n > 0) {
+                Verdict::Kept
+            } else {
+                Verdict::NotExercised
+            }
+        })
+    }
+
+    /// Whether the gate is open: everything kept or known.
+    #[must_use]
+    pub fn is_green(&self) -> bool {
+        self.findings.is_empty() && self.quirks.iter().all(|quirk| quirk.shows)
+    }
+}
+
+/// The end of a scenario, for a person; the position names a step of `case`.
+#[must_use]
+pub fn describe_end(end: &End) -> String {
+    match end {
+        End::Kept => "kept".to_owned(),
+        End::Broken { position, action, breach } => format!(
+            "{position}: {action}\n  expected: {}\n  observed: {}",
+            breach.expected, breach.observed
+        ),
+        End::Stopped { position: Position::Census, error, .. } => error.to_string(),
+        End::Stopped { position, action, error } => format!("{position}: {action}\n  {error}"),
+    }
+}
+
+/// The command that replays a case.
+#[must_use]
+pub fn replay_command(case: &Path) -> String {
+    let release = if cfg!(debug_assertions) { "" } else { " --release" };
+    format!("cargo run{release} -- replay {}", case.display())
+}
