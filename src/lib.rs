@@ -2,5 +2,6 @@
 //! with dynamic data (`[u8]` slices that outgrow `initial_max_slice_len`) keep its
 //! promises?
 
+pub mod actor;
 pub mod payload;
 pub mod sandbox;
