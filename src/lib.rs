@@ -3,5 +3,6 @@
 //! promises?
 
 pub mod actor;
+pub mod example;
 pub mod payload;
 pub mod sandbox;
