@@ -1,1 +1,3 @@
+//! The `gauntlet` command line.
+
 fn main() {}

@@ -192,7 +192,7 @@ fn parse(path: &Path, text: &str) -> Result<(Config, Vec<KeyWarning>), ConfigFil
             let place = e.span().and_then(|span| keys::at(document.get_ref(), &span));
             let message = place
                 .as_ref()
-                .and_then(|place| keys::explain_semantic_string(e.message(), place.text.as_deref()))
+                .and_then(|place| keys::explain(e.message(), place.text.as_deref()))
                 .unwrap_or_else(|| one_line(e.message()));
             invalid(&e, place.map(|place| place.key), message)
         })?;
@@ -260,6 +260,15 @@ mod tests {
         assert_eq!(warning.position, Position { line: 2, column: 3 });
         assert_eq!(
             warning.advice,
+            Advice::Nearest("defaults.request-response.max-clients".to_owned())
+        );
+    }
+
+    #[test]
+    fn a_key_outside_of_its_section_is_led_home() {
+        let (_, warnings) = parsed("max-clients = 3").unwrap();
+        assert_eq!(
+            warnings[0].advice,
             Advice::Nearest("defaults.request-response.max-clients".to_owned())
         );
     }

@@ -110,7 +110,7 @@ pub enum Event {
         /// The same for people.
         message: String,
     },
-    /// The last line: all resources are released.
+    /// The last line of a program that has started: all resources are released.
     Stopped {
         /// Why.
         reason: Reason,
@@ -204,10 +204,18 @@ impl Event {
             }
             // On the error output.
             Self::Warning { .. } | Self::Error { .. } => return None,
-            Self::PortCreated { initial_max_slice_len, allocation_strategy, .. } => format!(
-                "memory for {}, then {allocation_strategy}",
-                plural(*initial_max_slice_len, "byte")
-            ),
+            Self::PortCreated { initial_max_slice_len, allocation_strategy, .. } => {
+                let room = plural(*initial_max_slice_len, "byte");
+                match allocation_strategy {
+                    Strategy::Static => format!("has room for messages of {room}, never grows"),
+                    Strategy::BestFit => {
+                        format!("has room for messages of {room}, grows as needed")
+                    }
+                    Strategy::PowerOfTwo => {
+                        format!("has room for messages of {room}, grows to powers of two")
+                    }
+                }
+            }
             Self::Peers { of, count: 0 } => format!("no {of} there, waiting for one"),
             Self::Peers { of, count } => format!("{} there", plural(*count, of)),
             Self::Loaned { .. } => return None,
@@ -261,6 +269,7 @@ impl Event {
 #[derive(Debug)]
 pub struct Reporter {
     format: Format,
+    has_started: bool,
     sent: u64,
     received: u64,
     unanswered: u64,
@@ -270,7 +279,7 @@ impl Reporter {
     /// A reporter that has not printed anything yet.
     #[must_use]
     pub fn new(format: Format) -> Self {
-        Self { format, sent: 0, received: 0, unanswered: 0 }
+        Self { format, has_started: false, sent: 0, received: 0, unanswered: 0 }
     }
 
     /// Prints one event on standard output and flushes it; warnings and errors also go
@@ -280,6 +289,7 @@ impl Reporter {
     /// [`Failure::Output`] if nobody reads the output any more.
     pub fn emit(&mut self, event: &Event) -> Result<(), Failure> {
         match event {
+            Event::Started { .. } => self.has_started = true,
             Event::Sent { number_of_servers, .. } if *number_of_servers != Some(0) => {
                 self.sent += 1
             }
@@ -315,7 +325,15 @@ impl Reporter {
             lines.push(Event::Error { name: failure.name(), message: failure.to_string() });
         }
         let Self { sent, received, unanswered, .. } = *self;
-        lines.push(Event::Stopped { reason, exit_code: code.number(), sent, received, unanswered });
+        if self.has_started {
+            lines.push(Event::Stopped {
+                reason,
+                exit_code: code.number(),
+                sent,
+                received,
+                unanswered,
+            });
+        }
         for line in lines {
             // Who closed the output cannot be told so.
             let _ = self.emit(&line);

@@ -1,6 +1,9 @@
 //! How the example programs end.
 
 /// What the exit status of `client` and `server` means.
+///
+/// A panic of iceoryx2 is not caught: it shows as 101, or 134 (SIGABRT) if it cannot
+/// unwind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum ExitCode {
@@ -46,5 +49,6 @@ Exit codes:
   4    iceoryx2 refused to loan memory of the requested size
   5    iceoryx2 refused something else
   130  ended by Ctrl+C or SIGTERM, everything released
+  101  iceoryx2 panicked; 134: it aborted
 
 iceoryx2's own log is limited to errors unless IOX2_LOG_LEVEL is set.";

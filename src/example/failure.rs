@@ -32,7 +32,7 @@ pub enum Failure {
     #[error("integrity violated: {violation} ({place})")]
     Integrity {
         /// What is wrong.
-        violation: Violation,
+        violation: Box<Violation>,
         /// Where it was seen.
         place: String,
     },

@@ -224,7 +224,7 @@ impl<M: Message> Held<M> {
                     index + 1,
                     self.messages.len()
                 );
-                return Err(Failure::Integrity { violation, place });
+                return Err(Failure::Integrity { violation: violation.into(), place });
             }
         }
         reporter.emit(&Event::HeldVerified { count: self.messages.len(), after })
@@ -246,9 +246,10 @@ pub(super) fn report_arrival(
     })?;
     match integrity {
         Integrity::Ok => Ok(()),
-        Integrity::Broken(violation) => {
-            Err(Failure::Integrity { violation, place: format!("received from port {from}") })
-        }
+        Integrity::Broken(violation) => Err(Failure::Integrity {
+            violation: violation.into(),
+            place: format!("received from port {from}"),
+        }),
     }
 }
 

@@ -35,7 +35,12 @@ pub(super) fn advise(key: &str) -> Advice {
             return Advice::Renamed { to: old, in_release, forward: false };
         }
     }
-    let similarity = |candidate: &String| strsim::jaro_winkler(candidate, key);
+    // The last segment weighs more: a key in the wrong section is a common mistake.
+    let last = |key: &str| key.rsplit('.').next().unwrap_or_default().to_owned();
+    let similarity = |candidate: &String| {
+        0.7 * strsim::jaro_winkler(&last(candidate), &last(key))
+            + 0.3 * strsim::jaro_winkler(candidate, key)
+    };
     let nearest = known
         .into_iter()
         .max_by(|a, b| similarity(a).total_cmp(&similarity(b)))
@@ -111,10 +116,20 @@ pub(super) fn at(table: &DeTable<'_>, span: &Range<usize>) -> Option<Place> {
     })
 }
 
-/// Replaces iceoryx2's `invalid FileName provided InvalidContent` by the rule that
-/// `text` breaks; `None` for any other message.
-pub(super) fn explain_semantic_string(message: &str, text: Option<&str>) -> Option<String> {
+/// Types that iceoryx2 reads from a string, with the values it takes; its own message
+/// does not name them.
+const NAMED_VALUES: [(&str, &str); 2] = [
+    ("BackpressureStrategy", "`RetryUntilDelivered` or `DiscardData`"),
+    ("UnableToDeliverStrategy", "`Block` or `DiscardSample`"),
+];
+
+/// Says what was expected where iceoryx2 only says that `text` is invalid; `None` for
+/// messages that need no help.
+pub(super) fn explain(message: &str, text: Option<&str>) -> Option<String> {
     let text = text?;
+    if let Some((what, values)) = NAMED_VALUES.iter().find(|(what, _)| message.contains(what)) {
+        return Some(format!("{text:?} is no {what}: expected {values}"));
+    }
     let (what, forbidden) = if message.contains("FileName") {
         ("file name", "/\\<>\"|?*")
     } else if message.contains("Path") {
@@ -125,18 +140,12 @@ pub(super) fn explain_semantic_string(message: &str, text: Option<&str>) -> Opti
     let rule = if message.contains("ExceedsMaximumLength") {
         format!("it has {} bytes, more than iceoryx2 takes", text.len())
     } else if let Some(c) = text.chars().find(|c| c.is_ascii_control() || forbidden.contains(*c)) {
-        format!(
-            "`{}` is not allowed, nor is any of `{forbidden}` or a control character",
-            c.escape_default()
-        )
+        let c = c.escape_default();
+        format!("`{c}` is not allowed, nor is any of `{forbidden}` or a control character")
     } else if text.is_empty() {
         "it is empty".to_owned()
     } else {
-        one_word(message)
+        "it has a special meaning to the file system".to_owned()
     };
     Some(format!("{text:?} is no {what}: {rule}"))
-}
-
-fn one_word(message: &str) -> String {
-    format!("iceoryx2 calls it {}", message.split_whitespace().last().unwrap_or("invalid"))
 }

@@ -12,9 +12,9 @@ pub struct Position {
 }
 
 impl Position {
-    /// The position of the byte at `offset`; beyond the end it is the end.
+    /// The position of the byte at `offset`; where no character begins it is the end.
     pub(super) fn of_offset(text: &str, offset: usize) -> Self {
-        let before = &text[..text.floor_char_boundary(offset)];
+        let before = text.get(..offset).unwrap_or(text);
         let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
         Self {
             line: before.matches('\n').count() + 1,
