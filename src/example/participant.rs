@@ -31,6 +31,10 @@ pub(super) type ExampleResponse = Response<ipc::Service, [u8], u64>;
 /// How long a program that waits for data sleeps at least between two looks.
 pub(super) const IDLE: Duration = Duration::from_micros(200);
 
+/// iceoryx2 first looks for a signal and then sleeps. One that arrives in between is not
+/// noticed before the sleep is over, so no sleep is longer than this.
+const LONGEST_SLEEP: Duration = Duration::from_millis(50);
+
 /// A process that takes part in the service.
 pub(super) struct Participant {
     node: Node<ipc::Service>,
@@ -98,7 +102,15 @@ impl Participant {
 
     /// Sleeps for `duration`.
     pub(super) fn wait(&self, duration: Duration) -> Result<(), Failure> {
-        wait(&self.node, duration)
+        let mut left = duration;
+        loop {
+            let slice = left.min(LONGEST_SLEEP);
+            wait(&self.node, slice)?;
+            left -= slice;
+            if left.is_zero() {
+                return Ok(());
+            }
+        }
     }
 
     /// The failure of a port that the service has no room for.

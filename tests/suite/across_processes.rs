@@ -183,6 +183,9 @@ fn a_server_and_a_client_that_join_after_growth_take_part_at_once() {
     assert!(received(&late_server.events).iter().all(|message| all_sent.contains(message)));
     let mut at_first_server = received(&server.events);
     let mut expected = all_sent;
+    // What was under way when the client was interrupted may be lost with its memory.
+    let under_way = sent(&client.events).pop();
+    expected.retain(|request| at_first_server.contains(request) || Some(*request) != under_way);
     at_first_server.sort();
     expected.sort();
     assert_eq!(at_first_server, expected);
