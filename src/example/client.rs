@@ -13,9 +13,9 @@ use super::{
     participant::{
         ExampleResponse, Held, IDLE, Message, Participant, PeerWatch, port_name, report_arrival,
     },
-    verify::{Integrity, MessageIds, Newest, Violation},
+    verify::{Integrity, MessageIds, Newest, Outgoing, Violation},
 };
-use crate::payload::{self, MessageId};
+use crate::payload::MessageId;
 
 type Client = iceoryx2::port::client::Client<ipc::Service, [u8], u64, [u8], u64>;
 type Pending = PendingResponse<ipc::Service, [u8], u64, [u8], u64>;
@@ -85,7 +85,8 @@ impl Session<'_> {
         let sizes = self.flags.common.sizes.clone().unwrap_or_default();
         let mut round = 0;
         loop {
-            let (id, len) = (self.ids.next(), sizes.len_at(round));
+            let (id, bytes) = (self.ids.next(), sizes.len_at(round));
+            let message = Outgoing::new(id, bytes, round, self.flags.common.spoil);
             // A request that reaches no server is sent again, so that a client that is
             // started first misses nothing of the schedule.
             let mut is_first_attempt = true;
@@ -95,12 +96,12 @@ impl Session<'_> {
                 {
                     self.held.verify(Occasion::Peers, reporter)?;
                 }
-                let pending = self.send(id, len)?;
+                let pending = self.send(message)?;
                 let servers = pending.number_of_server_connections();
                 if is_first_attempt || servers > 0 {
-                    reporter.emit(&Event::Loaned { bytes: len, id })?;
+                    reporter.emit(&Event::Loaned { bytes, id })?;
                     let number_of_servers = Some(servers);
-                    reporter.emit(&Event::Sent { bytes: len, id, number_of_servers })?;
+                    reporter.emit(&Event::Sent { bytes, id, number_of_servers })?;
                 }
                 if servers > 0 {
                     break pending;
@@ -119,7 +120,8 @@ impl Session<'_> {
         }
     }
 
-    fn send(&self, id: MessageId, bytes: usize) -> Result<Pending, Failure> {
+    fn send(&self, message: Outgoing) -> Result<Pending, Failure> {
+        let bytes = message.bytes;
         let common = &self.flags.common;
         let request = self.client.loan_slice_uninit(bytes).map_err(|error| Failure::Loan {
             bytes,
@@ -127,8 +129,8 @@ impl Session<'_> {
             strategy: common.allocation_strategy,
             error,
         })?;
-        let mut request = request.write_from_fn(|offset| payload::byte_at(id, offset));
-        *request.user_header_mut() = id.seal();
+        let mut request = request.write_from_fn(|offset| message.byte_at(offset));
+        *request.user_header_mut() = message.user_header();
         request.send().map_err(|e| Failure::iceoryx2("send a request", &e))
     }
 

@@ -106,6 +106,10 @@ pub struct CommonFlags {
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub seed: u64,
 
+    /// Flip one bit of the Nth message, to see that its reader notices.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub spoil: Option<u64>,
+
     /// What to print.
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub format: Format,

@@ -17,9 +17,8 @@ use super::{
         ExampleRequest, Held, IDLE, Message, Participant, PeerWatch, port_name, report_arrival,
     },
     sizes::SizeSchedule,
-    verify::{MessageIds, Newest},
+    verify::{MessageIds, Newest, Outgoing},
 };
-use crate::payload;
 
 type Server = iceoryx2::port::server::Server<ipc::Service, [u8], u64, [u8], u64>;
 
@@ -121,6 +120,7 @@ impl Session<'_> {
 
         let (id, bytes) = (self.ids.next(), self.sizes.len_at(self.answered));
         let common = &self.flags.common;
+        let message = Outgoing::new(id, bytes, self.answered, common.spoil);
         let response = request.loan_slice_uninit(bytes).map_err(|error| Failure::Loan {
             bytes,
             initial_max_slice_len: common.initial_max_slice_len,
@@ -128,8 +128,8 @@ impl Session<'_> {
             error,
         })?;
         reporter.emit(&Event::Loaned { bytes, id })?;
-        let mut response = response.write_from_fn(|offset| payload::byte_at(id, offset));
-        *response.user_header_mut() = id.seal();
+        let mut response = response.write_from_fn(|offset| message.byte_at(offset));
+        *response.user_header_mut() = message.user_header();
         response.send().map_err(|e| Failure::iceoryx2("send a response", &e))?;
         self.answered += 1;
         reporter.emit(&Event::Sent { bytes, id, number_of_servers: None })

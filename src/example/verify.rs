@@ -31,6 +31,32 @@ impl MessageIds {
     }
 }
 
+/// What a sender writes: a message, or with `--spoil` one that differs in a bit.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Outgoing {
+    pub(super) id: MessageId,
+    pub(super) bytes: usize,
+    is_spoilt: bool,
+}
+
+impl Outgoing {
+    /// The message at `index`, counted from 0; `spoil` counts from 1.
+    pub(super) fn new(id: MessageId, bytes: usize, index: u64, spoil: Option<u64>) -> Self {
+        Self { id, bytes, is_spoilt: spoil == Some(index + 1) }
+    }
+
+    pub(super) fn byte_at(&self, offset: usize) -> u8 {
+        let flip = self.is_spoilt && offset == self.bytes / 2;
+        payload::byte_at(self.id, offset) ^ u8::from(flip)
+    }
+
+    /// An empty payload has no bit to flip, so the header has to do.
+    pub(super) fn user_header(&self) -> u64 {
+        let flip = self.is_spoilt && self.bytes == 0;
+        self.id.seal() ^ u64::from(flip)
+    }
+}
+
 /// What a received message is worth.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

@@ -33,6 +33,7 @@ pub(crate) fn start(program: Program, config: &Path, flags: &str) -> Running {
     running
 }
 
+/// Waits for the end of a program that must not have received anything broken.
 pub(crate) fn finish(running: Running) -> Finished {
     let finished = running.finish().unwrap_or_else(|e| panic!("{e}"));
     for event in &finished.events {
@@ -317,4 +318,37 @@ fn a_client_goes_on_with_the_next_server_when_one_leaves() {
         "{stopped:?}"
     );
     assert_nothing_left(&sandbox);
+}
+
+#[test]
+fn a_single_flipped_bit_ends_its_reader_with_the_integrity_code_and_the_place() {
+    for (bytes, place) in [
+        (1, "message #ID of 1 bytes: first wrong byte at offset 0 (1 wrong in all)"),
+        (5000, "message #ID of 5000 bytes: first wrong byte at offset 2500 (1 wrong in all)"),
+        (0, "holds no message id"),
+    ] {
+        for (spoiler, reader) in
+            [(Program::Client, Program::Server), (Program::Server, Program::Client)]
+        {
+            let sandbox = Sandbox::new().unwrap();
+            let config = sandbox.write_config("small", SMALL).unwrap();
+            let reader = start(reader, &config, "--cycle-time 1ms");
+            let flags = format!("--cycle-time 1ms --spoil 2 --sizes 9,{bytes}");
+            let spoiler = start(spoiler, &config, &flags);
+            let reader = reader.finish().unwrap();
+            spoiler.interrupt().unwrap();
+            let spoilt = sent(&finish(spoiler).events)[1];
+
+            assert_eq!(reader.code(), Some(1), "{}", reader.stderr);
+            let place = place.replace("#ID", &spoilt.0.to_string());
+            assert!(reader.stderr.contains(&place), "{place:?} is not in {}", reader.stderr);
+            assert!(reader.stderr.starts_with("error: integrity violated: "), "{}", reader.stderr);
+            let integrities = reader.events.iter().filter_map(|event| match event {
+                Event::Received { integrity, .. } => Some(*integrity == Integrity::Ok),
+                _ => None,
+            });
+            assert_eq!(integrities.collect::<Vec<_>>(), [true, false]);
+            assert_nothing_left(&sandbox);
+        }
+    }
 }
