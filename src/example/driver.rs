@@ -199,12 +199,6 @@ impl Running {
         self.wait_for(&format!("{count} peers"), is_it).map(drop)
     }
 
-    /// All events so far that were waited for or passed over.
-    #[must_use]
-    pub fn told(&self) -> &[Event] {
-        &self.told
-    }
-
     /// Sends SIGINT, like Ctrl+C.
     ///
     /// # Errors

@@ -6,7 +6,7 @@ use assert_cmd::Command;
 use iox2_gauntlet::{
     example::{
         driver::Running,
-        event::{Event, Program},
+        event::{Event, GaveUp, Program},
     },
     sandbox::Sandbox,
 };
@@ -122,7 +122,9 @@ fn a_loan_beyond_a_static_hint_names_the_hint_the_strategy_and_the_way_out() {
     let error = server.events.iter().find(|event| matches!(event, Event::Error { .. }));
     let name = Some("ExceedsMaxLoanSize".to_owned());
     assert_eq!(error, Some(&Event::Error { name, message: EXPLANATION.to_owned() }));
-    finish(client);
+    // The second request, which the server could not answer.
+    let client = finish(client);
+    assert_eq!(unanswered(&client.events), [(0, 1, GaveUp::Disconnected)]);
 
     let server = start(Program::Server, &config, "--cycle-time 0s");
     let client = finish(start(Program::Client, &config, STATIC));
@@ -130,6 +132,45 @@ fn a_loan_beyond_a_static_hint_names_the_hint_the_strategy_and_the_way_out() {
     assert_eq!(client.stderr, format!("error: {EXPLANATION}\n"));
     server.interrupt().unwrap();
     finish(server);
+    assert_nothing_left(&sandbox);
+}
+
+/// Answers, servers asked and the reason, of each request that was not fully answered.
+fn unanswered(events: &[Event]) -> Vec<(usize, usize, GaveUp)> {
+    let unanswered = |event: &Event| match event {
+        Event::Unanswered { answers, servers, because, .. } => Some((*answers, *servers, *because)),
+        _ => None,
+    };
+    events.iter().filter_map(unanswered).collect()
+}
+
+#[test]
+fn a_client_gives_up_waiting_for_a_server_that_does_not_look() {
+    let sandbox = Sandbox::new().unwrap();
+    let config = sandbox.write_config("small", SMALL).unwrap();
+    let mut asleep = start(Program::Server, &config, "--cycle-time 1h");
+    asleep.wait_for_peers(0).unwrap();
+    let awake = start(Program::Server, &config, "--cycle-time 0s");
+    let client =
+        start(Program::Client, &config, "--cycle-time 0s --requests 2 --response-timeout 100ms");
+    let client = finish(client);
+    assert_eq!(client.code(), Some(0));
+    assert_eq!(unanswered(&client.events), [(1, 2, GaveUp::Timeout); 2]);
+    for server in [asleep, awake] {
+        server.interrupt().unwrap();
+        assert_eq!(finish(server).code(), Some(130));
+    }
+    assert_nothing_left(&sandbox);
+}
+
+#[test]
+fn waiting_for_what_an_ended_program_cannot_tell_any_more_says_what_it_told() {
+    let sandbox = Sandbox::new().unwrap();
+    let config = sandbox.write_config("small", SMALL).unwrap();
+    let mut client = start(Program::Client, &config, "--allocation-strategy static --sizes 17");
+    let error = client.wait_for_peers(7).unwrap_err().to_string();
+    let expected = "`client --allocation-strategy static --sizes 17` ended while waiting for 7 peers; it told:";
+    assert!(error.starts_with(expected) && error.contains("ExceedsMaxLoanSize"), "{error}");
     assert_nothing_left(&sandbox);
 }
 
