@@ -45,7 +45,13 @@ pub fn run(flags: &ClientFlags, reporter: &mut Reporter) -> Result<(), Failure> 
         .create()
         .map_err(|error| match Limit::of_client(error) {
             Some(limit) => participant.full(limit, format!("{error:?}")),
-            None => Failure::iceoryx2("create a client", &error),
+            None => Failure::iceoryx2(
+                format!(
+                    "create a client with --initial-max-slice-len {}",
+                    common.initial_max_slice_len
+                ),
+                &error,
+            ),
         })?;
     reporter.emit(&Event::PortCreated {
         port: port_name(client.id().value()),

@@ -59,7 +59,7 @@ pub enum Failure {
     #[error("failed to {action}: {name}")]
     Iceoryx2 {
         /// What was attempted, e.g. `send a request`.
-        action: &'static str,
+        action: String,
         /// The error as iceoryx2 calls it.
         name: String,
     },
@@ -80,8 +80,8 @@ fn loan_advice(bytes: usize, strategy: Strategy, error: LoanError) -> String {
 
 impl Failure {
     /// A failure of iceoryx2 without advice.
-    pub(super) fn iceoryx2(action: &'static str, error: &impl fmt::Debug) -> Self {
-        Self::Iceoryx2 { action, name: format!("{error:?}") }
+    pub(super) fn iceoryx2(action: impl Into<String>, error: &impl fmt::Debug) -> Self {
+        Self::Iceoryx2 { action: action.into(), name: format!("{error:?}") }
     }
 
     pub(super) fn receive(error: &ReceiveError) -> Self {

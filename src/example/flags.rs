@@ -72,8 +72,9 @@ pub struct ServerFlags {
     pub hold: usize,
 
     /// With --requests: how long to stay for the last client to fetch its answer, which
-    /// is lost with the memory of its sender otherwise.
-    #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = humantime::parse_duration)]
+    /// is lost with the memory of its sender otherwise. As long as a client waits by
+    /// default.
+    #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = humantime::parse_duration)]
     pub linger: Duration,
 }
 

@@ -56,7 +56,13 @@ pub fn run(flags: &ServerFlags, reporter: &mut Reporter) -> Result<(), Failure> 
         .create()
         .map_err(|error| match Limit::of_server(error) {
             Some(limit) => participant.full(limit, format!("{error:?}")),
-            None => Failure::iceoryx2("create a server", &error),
+            None => Failure::iceoryx2(
+                format!(
+                    "create a server with --initial-max-slice-len {}",
+                    common.initial_max_slice_len
+                ),
+                &error,
+            ),
         })?;
     reporter.emit(&Event::PortCreated {
         port: port_name(server.id().value()),
