@@ -144,7 +144,7 @@ fn received(
     bytes: &[u8],
     origin: PortId,
     header_origin: PortId,
-    elements: Option<u64>,
+    elements: u64,
 ) -> (Option<MessageId>, Observation) {
     let header = MessageId::unseal(header);
     let mismatch = header.and_then(|id| payload::check(id, bytes).err());
@@ -367,7 +367,7 @@ impl<S: Service> Host for InProcess<S> {
                             object.payload(),
                             PortId(object.origin().value()),
                             PortId(object.header().client_id().value()),
-                            version::request_elements(&object),
+                            version::announced_request_len(object.header()),
                         );
                         self.active.insert(new, Written { object, id });
                         observation
@@ -394,7 +394,7 @@ impl<S: Service> Host for InProcess<S> {
                             object.payload(),
                             PortId(object.origin().value()),
                             PortId(object.header().server_id().value()),
-                            version::response_elements(&object),
+                            version::announced_response_len(object.header()),
                         );
                         self.responses.insert(new, Written { object, id });
                         observation

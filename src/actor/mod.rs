@@ -4,6 +4,7 @@
 //! This file holds the plain data that crosses the border.
 
 pub mod child;
+pub mod config_file;
 pub mod iox;
 pub mod serve;
 pub mod version;
@@ -95,8 +96,8 @@ pub struct Received {
     pub origin: PortId,
     /// The sender's id in iceoryx2's own header.
     pub header_origin: PortId,
-    /// `number_of_elements` in iceoryx2's own header, where the version has it.
-    pub elements: Option<u64>,
+    /// `number_of_elements` in iceoryx2's own header.
+    pub elements: u64,
 }
 
 /// The settings a service reports, in the order of

@@ -1,6 +1,12 @@
 //! Everything that differs between releases of iceoryx2, chosen at build time.
+//!
+//! Code elsewhere compiles unchanged with any release that `Cargo.toml` admits;
+//! `build.rs` finds out which one it is.
 
-use iceoryx2::prelude::*;
+use iceoryx2::{
+    prelude::*,
+    service::header::request_response::{RequestHeader, ResponseHeader},
+};
 
 use super::PortId;
 
@@ -10,7 +16,13 @@ pub const IOX2_VERSION: &str = env!("GAUNTLET_IOX2_VERSION");
 /// Where that iceoryx2 comes from: a registry, a git revision or a path.
 pub const IOX2_SOURCE: &str = env!("GAUNTLET_IOX2_SOURCE");
 
-/// Parsed [`IOX2_VERSION`].
+/// [`IOX2_VERSION`], comparable.
+///
+/// ```
+/// use iox2_gauntlet::actor::version;
+///
+/// assert_eq!(version::iceoryx2_version().to_string(), version::IOX2_VERSION);
+/// ```
 #[must_use]
 pub fn iceoryx2_version() -> semver::Version {
     semver::Version::parse(IOX2_VERSION).unwrap_or(semver::Version::new(0, 0, 0))
@@ -51,14 +63,16 @@ pub(super) fn server_id<S: Service>(server: &Server<S>) -> PortId {
     PortId(server.id().value())
 }
 
-/// `number_of_elements` of iceoryx2's own request header.
-pub(super) fn request_elements<S: Service>(request: &ActiveRequest<S>) -> Option<u64> {
-    Some(request.header().number_of_elements())
+/// The number of elements of a request as its header announces it.
+#[must_use]
+pub fn announced_request_len(header: &RequestHeader) -> u64 {
+    header.number_of_elements()
 }
 
-/// `number_of_elements` of iceoryx2's own response header.
-pub(super) fn response_elements<S: Service>(response: &Response<S>) -> Option<u64> {
-    Some(response.header().number_of_elements())
+/// The number of elements of a response as its header announces it.
+#[must_use]
+pub fn announced_response_len(header: &ResponseHeader) -> u64 {
+    header.number_of_elements()
 }
 
 macro_rules! backpressure {

@@ -1,1 +1,5 @@
-fn main() {}
+//! The example's client; see `client --help`.
+
+fn main() -> std::process::ExitCode {
+    iox2_gauntlet::example::client::main().into()
+}

@@ -199,8 +199,8 @@ fn check_message(
     if let Some(mismatch) = &received.mismatch {
         return Err((bytes, mismatch.to_string()));
     }
-    if received.elements.is_some_and(|elements| elements != candidate.len as u64) {
-        let observed = format!("a header that counts {:?} elements", received.elements);
+    if received.elements != candidate.len as u64 {
+        let observed = format!("a header that counts {} elements", received.elements);
         return Err((bytes, observed));
     }
     for (what, origin) in [("origin()", received.origin), ("the header", received.header_origin)] {

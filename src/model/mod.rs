@@ -57,8 +57,12 @@ pub struct Model {
     responses: BTreeMap<Key, HeldResponse>,
     /// Pairs (server, client) in which the server has seen the client.
     server_knows: BTreeSet<(Key, Key)>,
+    /// Pairs (client, server) between which a request was delivered.
+    acquainted: BTreeSet<(Key, Key)>,
     /// Messages that must not arrive any more, and what forbids it.
     fates: BTreeMap<MessageId, Promise>,
+    /// Clients that have outlived a server they had sent requests to.
+    outlived: BTreeSet<Key>,
     /// Clients, servers and active requests that have refused a loan.
     refused: BTreeSet<Key>,
     /// Servers and pending responses whose buffers have overflowed.
@@ -102,6 +106,8 @@ struct Pending {
     /// `number_of_server_connections`, as observed.
     servers: usize,
     hinted: bool,
+    /// It was sent after a server its client was connected to had gone.
+    haunted: bool,
     /// The servers the request went to.
     targets: BTreeMap<Key, Target>,
 }
@@ -192,7 +198,9 @@ impl Model {
             loaned_responses: BTreeMap::new(),
             responses: BTreeMap::new(),
             server_knows: BTreeSet::new(),
+            acquainted: BTreeSet::new(),
             fates: BTreeMap::new(),
+            outlived: BTreeSet::new(),
             refused: BTreeSet::new(),
             overflowed: BTreeSet::new(),
         }

@@ -494,7 +494,9 @@ impl Model {
             Expected::Pending { connected, has_response, servers },
         );
         let quirk = Switch::GoneServerStaysConnected;
-        if connected == Some(false) && state(TargetState::Abandoned) && self.quirks.contains(&quirk)
+        if connected == Some(false)
+            && (pending.haunted || state(TargetState::Abandoned))
+            && self.quirks.contains(&quirk)
         {
             let expected = Expected::Pending { connected: Some(true), has_response, servers };
             prediction.tolerated.push((quirk, expected));

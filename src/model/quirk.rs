@@ -32,7 +32,7 @@ pub enum Switch {
     /// Requests of a client that is gone may be missing and count as borrowed.
     GoneClientLosesRequests,
     /// A pending response may stay connected to a server that went away before it
-    /// received the request.
+    /// received the request, or be connected to one that was gone before it was sent.
     GoneServerStaysConnected,
 }
 

@@ -165,6 +165,7 @@ impl Model {
             client: loan.client,
             servers,
             hinted: false,
+            haunted: self.outlived.contains(&loan.client),
             targets: std::collections::BTreeMap::new(),
         };
         let servers: Vec<(Key, bool)> =
@@ -174,6 +175,7 @@ impl Model {
             if room == Room::No {
                 continue;
             }
+            self.acquainted.insert((loan.client, server));
             let certain = handle && room == Room::Yes;
             let queue = self.in_flight.entry((loan.client, server)).or_default();
             if queue.len() >= self.settings.max_active_requests_per_client
@@ -312,6 +314,8 @@ impl Model {
         for server in gone {
             let keeps =
                 self.servers.remove(&server).is_some_and(|port| port.keeps_data_when_gone());
+            self.outlived
+                .extend(self.acquainted.iter().filter(|(_, s)| *s == server).map(|(c, _)| *c));
             self.in_flight.retain(|(_, to), _| *to != server);
             for target in self.pending.values_mut().filter_map(|p| p.targets.get_mut(&server)) {
                 if target.state != TargetState::Closed {
