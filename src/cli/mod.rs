@@ -78,7 +78,7 @@ impl Arguments {
             }
         };
         done.unwrap_or_else(|error| {
-            eprintln!("gauntlet: {error:#}");
+            eprintln!("gauntlet: {}", explain(&error));
             if error.downcast_ref::<ScenarioFileError>().is_some() {
                 Exit::Usage
             } else {
@@ -86,6 +86,19 @@ impl Arguments {
             }
         })
     }
+}
+
+/// The error and what caused it; the library's errors quote their cause themselves.
+fn explain(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if text.is_empty() {
+            text = cause;
+        } else if !text.ends_with(&cause) {
+            text = format!("{text}: {cause}");
+        }
+    }
+    text
 }
 
 /// This executable, to serve as child process.

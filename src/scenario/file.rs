@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{SCHEMA, Scenario, Step};
 
@@ -37,13 +37,23 @@ pub enum ScenarioFileError {
         message: String,
     },
     /// The scenario was written for another version of the format.
-    #[error("{path}: schema {found} is not supported, this gauntlet reads schema {SCHEMA}", path = path.display())]
+    #[error("{path}:{line}:{column}: schema {found} is not supported, this gauntlet reads schema {SCHEMA}", path = path.display())]
     Schema {
         /// Which file.
         path: PathBuf,
+        /// Where it states its schema, counted from 1.
+        line: usize,
+        /// In characters, counted from 1.
+        column: usize,
         /// The schema number it states.
         found: u32,
     },
+}
+
+/// The part of a scenario file that every schema has.
+#[derive(Deserialize)]
+struct Stated {
+    schema: toml::Spanned<u32>,
 }
 
 /// Line and column, both counted from 1, of a byte offset in `text`.
@@ -73,12 +83,15 @@ impl Scenario {
     /// # Errors
     /// If the text is no scenario or has another schema.
     pub fn parse(text: &str, path: &Path) -> Result<Self, ScenarioFileError> {
-        let scenario: Self = parse_toml(text, path)?;
-        if scenario.schema == SCHEMA {
-            Ok(scenario)
-        } else {
-            Err(ScenarioFileError::Schema { path: path.to_owned(), found: scenario.schema })
+        // First: another schema may have other steps, and that is what to say then.
+        if let Ok(Stated { schema }) = toml::from_str(text)
+            && *schema.get_ref() != SCHEMA
+        {
+            let (line, column) = line_and_column(text, schema.span().start);
+            let found = schema.into_inner();
+            return Err(ScenarioFileError::Schema { path: path.to_owned(), line, column, found });
         }
+        parse_toml(text, path)
     }
 
     /// The scenario as TOML. Lines of `header` become comments at the top;
@@ -126,9 +139,27 @@ pub fn parse_toml<T: serde::de::DeserializeOwned>(
 ) -> Result<T, ScenarioFileError> {
     toml::from_str(text).map_err(|error| {
         let (line, column) = error.span().map_or((1, 1), |span| line_and_column(text, span.start));
-        let message = error.message().to_owned();
+        let mut message = error.message().to_owned();
+        if let Some(meant) = nearest(&message) {
+            message.push_str(&format!("; did you mean `{meant}`?"));
+        }
         ScenarioFileError::Parse { path: path.to_owned(), line, column, message }
     })
+}
+
+/// The expected word that is most like the unknown one, in a message of the form
+/// "unknown variant `x`, expected one of `y`, `z`".
+fn nearest(message: &str) -> Option<&str> {
+    if !message.starts_with("unknown ") {
+        return None;
+    }
+    let mut words = message.split('`').skip(1).step_by(2);
+    let unknown = words.next()?;
+    words
+        .map(|word| (strsim::damerau_levenshtein(unknown, word), word))
+        .filter(|&(distance, word)| distance <= word.len() / 3)
+        .min()
+        .map(|(_, word)| word)
 }
 
 /// A value as inline TOML.
