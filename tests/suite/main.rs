@@ -5,3 +5,6 @@
 mod across_processes;
 mod config_files;
 mod example_programs;
+mod growth;
+mod jury;
+mod many_growths;
