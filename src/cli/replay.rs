@@ -68,9 +68,8 @@ pub(super) fn load(path: &Path) -> Result<Scenario, ScenarioFileError> {
         path: path.to_owned(),
         source,
     })?;
-    let is_quirk = text
-        .parse::<toml::Table>()
-        .is_ok_and(|table| table.contains_key("scenario") && table.contains_key("promise"));
+    // The scenario of a quirk file is a table of its own.
+    let is_quirk = text.lines().any(|line| line.trim() == "[scenario]");
     if is_quirk {
         Quirk::parse(&text, path).map(|quirk| quirk.scenario)
     } else {
