@@ -13,7 +13,7 @@ use crate::{
     actor::{
         Action, Damage, Host, HostError, Key, Observation,
         child::{Child, Executable},
-        serve::{self, Reply, Request, TracedStep},
+        serve::{self, Note, Reply, Request, TracedStep},
     },
     lockstep::{self, End, Outcome, Position, Silent},
     model::{Promise, Switch, judge::Breach},
@@ -187,12 +187,11 @@ impl Runner {
             Ok(other) => Err(HostError::Harness(format!("unexpected reply {other:?}"))),
             Err(HostError::Harness(error)) => Err(HostError::Harness(error)),
             Err(error) => {
-                let position = serve::last_position(&flight_recorder).unwrap_or(Position::Step(0));
-                let action = match position {
-                    Position::Step(i) => scenario.steps.get(i).map(|step| step.to_line()),
-                    _ => None,
+                let end = match serve::last_note(&flight_recorder) {
+                    Some(Note { position, action }) => End::Stopped { position, action, error },
+                    // It ended before the first action: nothing iceoryx2 could have done.
+                    None => return Err(HostError::Harness(format!("child {error}"))),
                 };
-                let end = End::Stopped { position, action: action.unwrap_or_default(), error };
                 let outcome = Outcome {
                     checks: BTreeMap::new(),
                     sightings: BTreeMap::new(),

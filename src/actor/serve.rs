@@ -104,8 +104,17 @@ struct FlightRecorder {
     trace: Option<Vec<TracedStep>>,
 }
 
-/// Bytes of one note: JSON, padded with spaces.
-const NOTE: usize = 64;
+/// Bytes of one note: JSON, padded with spaces so that a shorter note covers a longer.
+const NOTE: usize = 256;
+
+/// What a flight recorder last noted.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Note {
+    /// Where in the run.
+    pub position: Position,
+    /// What was about to be done.
+    pub action: String,
+}
 
 impl FlightRecorder {
     fn create(path: &Path, trace: bool) -> io::Result<Self> {
@@ -116,7 +125,8 @@ impl FlightRecorder {
 
 impl Observer for FlightRecorder {
     fn before(&mut self, position: Position, action: &Action) {
-        if let Ok(text) = serde_json::to_string(&position) {
+        let note = Note { position, action: lockstep::describe(action) };
+        if let Ok(text) = serde_json::to_string(&note) {
             // A lost note costs the place of a crash, not the crash.
             let _ = self.file.write_all_at(format!("{text:<NOTE$}").as_bytes(), 0);
         }
@@ -140,7 +150,7 @@ impl Observer for FlightRecorder {
 
 /// Reads the last note of a flight recorder.
 #[must_use]
-pub fn last_position(path: &Path) -> Option<Position> {
+pub fn last_note(path: &Path) -> Option<Note> {
     serde_json::from_slice(&std::fs::read(path).ok()?).ok()
 }
 

@@ -48,6 +48,9 @@ const SHRINK_BUDGET: usize = 2000;
 /// Time spent at most to shrink one case: hanging ones take their deadline each.
 const SHRINK_TIME: Duration = Duration::from_secs(15);
 
+/// Proofs are a few steps long; one that hangs is to cost no more than this.
+const PROOF_DEADLINE: Duration = Duration::from_secs(2);
+
 /// A growth scenario of every so many is run with its strategies exchanged as well.
 const STRATEGY_EXCHANGE_EVERY: u64 = 8;
 
@@ -144,8 +147,7 @@ pub fn run(
         tally: Mutex::new(Tally::default()),
     };
     let mut runner = campaign.new_runner();
-    let quirks =
-        if plan.strict { Vec::new() } else { campaign.replay_proofs(&mut runner, quirks)? };
+    let quirks = if plan.strict { Vec::new() } else { campaign.replay_proofs(quirks)? };
     campaign.replay_fixtures(&mut runner)?;
     drop(runner);
     let deadline = started + plan.time;
@@ -234,12 +236,9 @@ impl Campaign<'_> {
 
     /// Runs every quirk's proof strictly. A proof of this release must show; one of
     /// another release must not.
-    fn replay_proofs(
-        &self,
-        runner: &mut Runner,
-        active: Vec<Quirk>,
-    ) -> Result<Vec<(Quirk, bool)>, CampaignError> {
-        runner.live_with(BTreeSet::new());
+    fn replay_proofs(&self, active: Vec<Quirk>) -> Result<Vec<(Quirk, bool)>, CampaignError> {
+        let mut runner = Runner::new(self.plan.executable.clone()).with_deadline(PROOF_DEADLINE);
+        let runner = &mut runner;
         let mut reports = Vec::new();
         for quirk in Quirk::known()? {
             if self.is_interrupted() {
@@ -270,7 +269,6 @@ impl Campaign<'_> {
                 judgement,
             )?;
         }
-        runner.live_with(self.switches.clone());
         Ok(reports)
     }
 

@@ -122,6 +122,13 @@ fn hold_against(
             checked.push(Promise::SettingsAreKept);
         }
         _ if allows(prediction, observation) => {}
+        // Which limit was hit says more than what was attempted.
+        Observation::Refused(error) if names(error, "ExceedsMaxBorrows") => {
+            return Err(breach(Promise::BorrowLimit, summary(observation)));
+        }
+        Observation::Refused(error) if names(error, "ExceedsMaxLoans") => {
+            return Err(breach(Promise::LoanLimit, summary(observation)));
+        }
         _ => return Err(breach(prediction.promise, summary(observation))),
     }
     Ok(checked)

@@ -61,6 +61,8 @@ pub struct Model {
     acquainted: BTreeSet<(Key, Key)>,
     /// Messages that must not arrive any more, and what forbids it.
     fates: BTreeMap<MessageId, Promise>,
+    /// Pairs (client, server) with responses to requests whose pending response is gone.
+    stale: BTreeSet<(Key, Key)>,
     /// Clients that have outlived a server they had sent requests to.
     outlived: BTreeSet<Key>,
     /// Clients, servers and active requests that have refused a loan.
@@ -108,6 +110,8 @@ struct Pending {
     hinted: bool,
     /// It was sent after a server its client was connected to had gone.
     haunted: bool,
+    /// A server with a full buffer did not get it.
+    discarded: bool,
     /// The servers the request went to.
     targets: BTreeMap<Key, Target>,
 }
@@ -150,6 +154,8 @@ struct QueuedResponse {
     len: usize,
     origin: PortId,
     certain: bool,
+    /// It shares its buffer with responses to earlier requests.
+    squeezed: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -166,6 +172,7 @@ struct Active {
 struct LoanedResponse {
     active: Key,
     server: Key,
+    client: Key,
     pending: Key,
     id: MessageId,
     len: usize,
@@ -200,6 +207,7 @@ impl Model {
             server_knows: BTreeSet::new(),
             acquainted: BTreeSet::new(),
             fates: BTreeMap::new(),
+            stale: BTreeSet::new(),
             outlived: BTreeSet::new(),
             refused: BTreeSet::new(),
             overflowed: BTreeSet::new(),

@@ -2,7 +2,9 @@
 
 use std::{fmt, ops::RangeInclusive};
 
-use super::{Active, GROWTHS, Model, Port, Promise, SHORTEST_IMPOSSIBLE, Switch, TargetState};
+use super::{
+    Active, GROWTHS, Model, Pending, Port, Promise, SHORTEST_IMPOSSIBLE, Switch, TargetState,
+};
 use crate::{
     actor::{Action, Key, PortId, version},
     payload::MessageId,
@@ -467,7 +469,40 @@ impl Model {
         } else {
             Promise::NoResponseIsLost
         };
-        Prediction { promise, allowed, tolerated: Vec::new() }
+        Prediction { promise, allowed, tolerated: self.tolerate_old_responses(pending) }
+    }
+
+    /// With the quirks, responses to earlier requests of a client take room and count
+    /// as borrowed where a later one should have a buffer of its own.
+    fn tolerate_old_responses(&self, pending: &Pending) -> Vec<(Switch, Expected)> {
+        let mut tolerated = Vec::new();
+        let client = pending.client;
+        let fills = Switch::OldResponsesFillBuffer;
+        let stale = self.stale.iter().any(|(c, _)| *c == client);
+        if self.quirks.contains(&fills) && stale {
+            let queues = pending.targets.values().map(|target| &target.queue);
+            for queue in queues.filter(|queue| queue.iter().any(|response| response.squeezed)) {
+                tolerated.push(Expected::Nothing);
+                tolerated.extend(queue.iter().map(|response| {
+                    Expected::Received(Candidate {
+                        id: response.id,
+                        len: response.len,
+                        origin: response.origin,
+                    })
+                }));
+            }
+        }
+        let mut tolerated: Vec<_> =
+            tolerated.into_iter().map(|expected| (fills, expected)).collect();
+        let blocks = Switch::OldResponsesCountAsBorrowed;
+        let held = self
+            .responses
+            .values()
+            .any(|held| held.client == client && !self.pending.contains_key(&held.pending));
+        if self.quirks.contains(&blocks) && (held || stale) {
+            tolerated.push((blocks, Expected::Refused("ExceedsMaxBorrows")));
+        }
+        tolerated
     }
 
     fn predict_pending(&self, key: Key) -> Prediction {
@@ -480,10 +515,10 @@ impl Model {
         } else {
             Some(false)
         };
-        let mut queued = pending.targets.values().flat_map(|target| &target.queue).peekable();
-        let has_response = if queued.peek().is_none() {
+        let queues = || pending.targets.values().flat_map(|target| &target.queue);
+        let has_response = if queues().next().is_none() {
             Some(false)
-        } else if queued.any(|response| response.certain) {
+        } else if queues().any(|response| response.certain) {
             Some(true)
         } else {
             None
@@ -493,13 +528,36 @@ impl Model {
             Promise::PendingResponseConnection,
             Expected::Pending { connected, has_response, servers },
         );
-        let quirk = Switch::GoneServerStaysConnected;
-        if connected == Some(false)
-            && (pending.haunted || state(TargetState::Abandoned))
-            && self.quirks.contains(&quirk)
-        {
-            let expected = Expected::Pending { connected: Some(true), has_response, servers };
-            prediction.tolerated.push((quirk, expected));
+        // Every combination of what the quirks make of either answer.
+        let knows = |switch| self.quirks.contains(&switch);
+        let stays = if pending.discarded && knows(Switch::UndeliveredRequestIsConnected) {
+            Switch::UndeliveredRequestIsConnected
+        } else {
+            Switch::GoneServerStaysConnected
+        };
+        let gone = pending.haunted || state(TargetState::Abandoned);
+        let may_stay = connected == Some(false)
+            && knows(stays)
+            && (gone || stays == Switch::UndeliveredRequestIsConnected);
+        let announces = Switch::OldResponsesAreAnnounced;
+        let stale = self.stale.iter().any(|(client, _)| *client == pending.client);
+        let squeezed = queues().any(|response| response.squeezed);
+        let may_deny =
+            has_response == Some(true) && squeezed && knows(Switch::OldResponsesFillBuffer);
+        let may_announce = has_response == Some(false) && stale && knows(announces);
+        let mut tolerate = |switch, connected, has_response| {
+            let expected = Expected::Pending { connected, has_response, servers };
+            prediction.tolerated.push((switch, expected));
+        };
+        if may_stay {
+            tolerate(stays, Some(true), has_response);
+        }
+        if may_announce || may_deny {
+            let switch = if may_deny { Switch::OldResponsesFillBuffer } else { announces };
+            tolerate(switch, connected, None);
+            if may_stay {
+                tolerate(switch, None, None);
+            }
         }
         prediction
     }

@@ -34,6 +34,18 @@ pub enum Switch {
     /// A pending response may stay connected to a server that went away before it
     /// received the request, or be connected to one that was gone before it was sent.
     GoneServerStaysConnected,
+    /// Responses to earlier requests of the same client may take the room of later
+    /// ones; a response that would wait for that room is left out.
+    OldResponsesFillBuffer,
+    /// Responses to earlier requests may count against the borrow limit of later ones.
+    OldResponsesCountAsBorrowed,
+    /// `has_response` may announce a response to an earlier request.
+    OldResponsesAreAnnounced,
+    /// No client is created while a server holds something of a client that is gone:
+    /// it would get that one's slot, and with it what belongs to the other.
+    RecycledSlotGetsOldConnection,
+    /// A request that was discarded because a server's buffer was full may be connected.
+    UndeliveredRequestIsConnected,
 }
 
 /// What a quirk does to its victim.

@@ -66,6 +66,11 @@ impl Model {
             }
             Step::CreateClient { participant, strategy, hint } => {
                 let participant = self.participant(participant)?;
+                if self.quirks.contains(&Switch::RecycledSlotGetsOldConnection)
+                    && self.holds_of_gone_client()
+                {
+                    return None;
+                }
                 let hint = hint.min(LONGEST_AFFORDABLE);
                 Action::CreateClient { participant, new: self.fresh(), strategy, hint }
             }
@@ -172,6 +177,13 @@ impl Model {
             && (ruins(Switch::ImpossibleLoanOverflows) || ruins(Switch::FailedGrowthSticks))
     }
 
+    /// Whether a server holds a request of a client that is gone, or a response to one.
+    fn holds_of_gone_client(&self) -> bool {
+        let active = self.active.values().map(|active| active.client);
+        let loaned = self.loaned_responses.values().map(|loan| loan.client);
+        active.chain(loaned).any(|client| !self.clients.contains_key(&client))
+    }
+
     fn participant(&self, index: usize) -> Option<Key> {
         nth(&self.participants, index, |participant| participant.present)
     }
@@ -199,14 +211,18 @@ impl Model {
 
     fn response_would_wait(&self, response: Key) -> bool {
         let settings = &self.settings;
-        !settings.enable_safe_overflow_for_responses
-            && settings.server_backpressure == Backpressure::RetryUntilDelivered
-            && self.loaned_responses.get(&response).is_some_and(|loan| {
-                self.pending
-                    .get(&loan.pending)
-                    .and_then(|pending| pending.targets.get(&loan.server))
-                    .is_some_and(|target| target.queue.len() >= settings.max_response_buffer_size)
-            })
+        let Some(loan) = self.loaned_responses.get(&response) else { return false };
+        if settings.enable_safe_overflow_for_responses
+            || settings.server_backpressure != Backpressure::RetryUntilDelivered
+        {
+            return false;
+        }
+        let pending = self.pending.get(&loan.pending);
+        let is_full = pending
+            .and_then(|pending| pending.targets.get(&loan.server))
+            .is_some_and(|target| target.queue.len() >= settings.max_response_buffer_size);
+        let shares_room = pending.is_none() || self.stale.contains(&(loan.client, loan.server));
+        is_full || shares_room && self.quirks.contains(&Switch::OldResponsesFillBuffer)
     }
 }
 

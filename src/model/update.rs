@@ -58,10 +58,11 @@ impl Model {
             }
             Action::LoanResponse { active, new, id, len, .. } => {
                 if matches!(observation, Observation::Loaned { .. })
-                    && let Some(Active { server, pending, .. }) = self.active.get(&active).cloned()
+                    && let Some(Active { server, client, pending, .. }) =
+                        self.active.get(&active).cloned()
                 {
                     self.loaned_responses
-                        .insert(new, LoanedResponse { active, server, pending, id, len });
+                        .insert(new, LoanedResponse { active, server, client, pending, id, len });
                     if let Some(port) = self.servers.get_mut(&server) {
                         port.note_loan(len);
                     }
@@ -133,8 +134,11 @@ impl Model {
 
     fn drop_pending(&mut self, key: Key) {
         let Some(pending) = self.pending.remove(&key) else { return };
-        for response in pending.targets.values().flat_map(|target| &target.queue) {
-            self.fates.insert(response.id, Promise::ResponseReachesOnlyItsRequest);
+        for (&server, target) in &pending.targets {
+            for response in &target.queue {
+                self.fates.insert(response.id, Promise::ResponseReachesOnlyItsRequest);
+                self.stale.insert((pending.client, server));
+            }
         }
         if !self.settings.enable_fire_and_forget_requests {
             let queued = self.in_flight.values().flatten().filter(|request| request.pending == key);
@@ -166,19 +170,22 @@ impl Model {
             servers,
             hinted: false,
             haunted: self.outlived.contains(&loan.client),
+            discarded: false,
             targets: std::collections::BTreeMap::new(),
         };
         let servers: Vec<(Key, bool)> =
             self.servers.iter().map(|(&key, port)| (key, port.handle)).collect();
         for (server, handle) in servers {
             let room = self.room_for_request(loan.client, server);
+            pending.discarded |= room != Room::Yes;
             if room == Room::No {
                 continue;
             }
             self.acquainted.insert((loan.client, server));
             let certain = handle && room == Room::Yes;
             let queue = self.in_flight.entry((loan.client, server)).or_default();
-            if queue.len() >= self.settings.max_active_requests_per_client
+            if self.settings.enable_safe_overflow_for_requests
+                && queue.len() >= self.settings.max_active_requests_per_client
                 && let Some(evicted) = queue.pop_front()
             {
                 self.fates.insert(evicted.id, Promise::RequestOverflowEvictsOldest);
@@ -249,8 +256,10 @@ impl Model {
             self.pending.get_mut(&loan.pending).and_then(|p| p.targets.get_mut(&loan.server))
         else {
             self.fates.insert(loan.id, Promise::ResponseReachesOnlyItsRequest);
+            self.answered_too_late(loan);
             return;
         };
+        let squeezed = self.stale.contains(&(loan.client, loan.server));
         if target.queue.len() >= capacity {
             let all_certain = target.queue.iter().all(|response| response.certain);
             if overflow {
@@ -271,7 +280,23 @@ impl Model {
                 certain = false;
             }
         }
-        target.queue.push_back(QueuedResponse { id: loan.id, len: loan.len, origin, certain });
+        target.queue.push_back(QueuedResponse {
+            squeezed,
+            id: loan.id,
+            len: loan.len,
+            origin,
+            certain,
+        });
+    }
+
+    /// An answer to a pending response that is gone: with the quirk it takes room from
+    /// what other requests of that client are waiting for.
+    fn answered_too_late(&mut self, loan: &LoanedResponse) {
+        self.stale.insert((loan.client, loan.server));
+        let waiting = self.pending.values_mut().filter(|pending| pending.client == loan.client);
+        for target in waiting.filter_map(|pending| pending.targets.get_mut(&loan.server)) {
+            target.queue.iter_mut().for_each(|response| response.squeezed = true);
+        }
     }
 
     fn response_received(&mut self, pending: Key, new: Key, observation: &Observation) {
