@@ -1,6 +1,7 @@
 //! Strictly growing runs, up to and past the last possible growth of a port.
 
 use iox2_gauntlet::{
+    actor::serve::TracedStep,
     model::{GROWTHS, Promise},
     runner::Layout,
     scenario::{LoanForm, OpenMode, Scenario, Settings, Step, Strategy},
@@ -14,6 +15,10 @@ const STRIDE: usize = 8;
 
 /// Loans beyond the last possible growth.
 const BEYOND: usize = 5;
+
+/// Enough that a refused loan that goes on counting as one does not show: quirk
+/// `failed-response-loan-keeps-count` is another story.
+const RESPONSE_LOANS: usize = BEYOND + 2;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Direction {
@@ -42,7 +47,7 @@ fn run_of(
         join,
         join,
         Step::CreateClient { participant: 0, strategy, hint },
-        Step::CreateServer { participant: 1, strategy, hint, loans: 1 },
+        Step::CreateServer { participant: 1, strategy, hint, loans: RESPONSE_LOANS },
     ];
     if direction == Direction::Responses {
         steps.push(Step::LoanRequest { client: 0, len: 1, form });
@@ -96,11 +101,16 @@ fn to_the_end_and_back() -> impl Iterator<Item = usize> {
     (0..=GROWTHS + BEYOND).map(after).chain([after(GROWTHS), 0, 1, after(GROWTHS - 1)])
 }
 
-fn is_loan(direction: Direction) -> impl Fn(&Step) -> bool {
-    move |step| match direction {
+/// What the loans in the direction of the run gave.
+fn loans_of<'a>(
+    direction: Direction,
+    scenario: &Scenario,
+    trace: &'a [TracedStep],
+) -> Vec<&'a str> {
+    observed(scenario, trace, |step| match direction {
         Direction::Requests => matches!(step, Step::LoanRequest { .. }),
         Direction::Responses => matches!(step, Step::LoanResponse { .. }),
-    }
+    })
 }
 
 /// iceoryx2 up to 0.9.3 panics here, index out of bounds.
@@ -112,17 +122,16 @@ fn best_fit_reports_out_of_memory_after_254_growths_and_still_loans_what_fits() 
         for fate in [Fate::Dropped, Fate::Received] {
             let scenario = run_of(direction, Strategy::BestFit, fate, to_the_end_and_back());
             let trace = traced(&mut runner, &scenario);
-            let expected: Vec<_> = to_the_end_and_back()
-                .map(|len| {
-                    if len > after(GROWTHS) {
-                        "OutOfMemory".to_owned()
-                    } else {
-                        format!("a loan of {len}")
-                    }
-                })
-                .collect();
-            let loans = observed(&scenario, &trace, is_loan(direction));
-            assert_eq!(loans, expected, "{direction:?}, {fate:?}");
+            let loans = loans_of(direction, &scenario, &trace);
+            assert_eq!(loans.len(), to_the_end_and_back().count());
+            for (len, loan) in to_the_end_and_back().zip(loans) {
+                let expected = if len > after(GROWTHS) {
+                    "OutOfMemory".to_owned()
+                } else {
+                    format!("a loan of {len}")
+                };
+                assert_eq!(loan, expected, "{direction:?}, {fate:?}, a loan of {len}");
+            }
         }
     }
 }
@@ -135,9 +144,11 @@ fn power_of_two_never_runs_out_of_growths_in_a_strictly_growing_run() {
         let scenario =
             run_of(direction, Strategy::PowerOfTwo, Fate::Received, to_the_end_and_back());
         let trace = traced(&mut runner, &scenario);
-        let expected: Vec<_> =
-            to_the_end_and_back().map(|len| format!("a loan of {len}")).collect();
-        assert_eq!(observed(&scenario, &trace, is_loan(direction)), expected, "{direction:?}");
+        let loans = loans_of(direction, &scenario, &trace);
+        assert_eq!(loans.len(), to_the_end_and_back().count());
+        for (len, loan) in to_the_end_and_back().zip(loans) {
+            assert_eq!(loan, format!("a loan of {len}"), "{direction:?}");
+        }
     }
 }
 
