@@ -3,8 +3,12 @@
 #![allow(clippy::unwrap_used, reason = "clippy exempts test functions, but not what they share")]
 
 mod across_processes;
+mod command_line;
 mod config_files;
 mod example_programs;
 mod growth;
+mod interrupted;
 mod jury;
 mod many_growths;
+mod port_limits;
+mod quirks;

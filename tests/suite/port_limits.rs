@@ -1,0 +1,330 @@
+//! Limits of a service and its ports: exactly as many as configured, one more is the
+//! documented error, and one that is released makes room for another.
+//!
+//! What happens stands in `fixtures/scenarios`, which every `gauntlet run` replays as
+//! well; what each step must give stands here, in iceoryx2's words and without the
+//! model. The limits differ from iceoryx2's defaults, so a setting that does not arrive
+//! shows.
+
+use std::path::Path;
+
+use iox2_gauntlet::{
+    actor::{Action, Host, Key, Observation, iox::InProcess, version},
+    campaign,
+    model::Promise,
+    payload::MessageId,
+    runner::{Layout, Runner},
+    sandbox::Sandbox,
+    scenario::{LoanForm, OpenMode, Scenario, Settings, SettingsVia, Strategy},
+};
+
+use crate::jury::{keeps_its_promises, observed, shrunk_and_saved, strict_runner, traced};
+
+/// A limit, and what the steps that run into it must give, in order.
+struct Limit {
+    /// Name of the file in `fixtures/scenarios`.
+    fixture: &'static str,
+    /// The kind of step, as it stands in the file.
+    step: &'static str,
+    given: &'static [&'static str],
+    /// The promise that must have been at stake wherever the participants live.
+    promise: Promise,
+}
+
+const PORT: &str = "a port with initial_max_slice_len 8";
+const SENT: &str = "sent to 1 server(s)";
+
+const LIMITS: &[Limit] = &[
+    Limit {
+        fixture: "limit-of-clients",
+        step: "create-client",
+        given: &[
+            PORT,
+            PORT,
+            PORT,
+            "ExceedsMaxSupportedClients",
+            PORT,
+            "ExceedsMaxSupportedClients",
+        ],
+        promise: Promise::ClientLimit,
+    },
+    Limit {
+        fixture: "limit-of-servers",
+        step: "create-server",
+        given: &[
+            PORT,
+            PORT,
+            PORT,
+            "ExceedsMaxSupportedServers",
+            PORT,
+            "ExceedsMaxSupportedServers",
+        ],
+        promise: Promise::ServerLimit,
+    },
+    Limit {
+        fixture: "limit-of-nodes",
+        step: "join",
+        given: &[
+            "ok",
+            "ok",
+            "ok",
+            "RequestResponseOpenError(ExceedsMaxNumberOfNodes)",
+            "ok",
+            "RequestResponseOpenError(ExceedsMaxNumberOfNodes)",
+        ],
+        promise: Promise::NodeLimit,
+    },
+    Limit {
+        fixture: "limit-of-active-requests",
+        step: "send-request",
+        given: &[SENT, SENT, SENT, "ExceedsMaxActiveRequests", SENT, "ExceedsMaxActiveRequests"],
+        promise: Promise::ActiveRequestLimit,
+    },
+    Limit {
+        fixture: "limit-of-held-requests",
+        step: "receive-request",
+        given: &[
+            "message #1 of 100",
+            "message #2 of 100",
+            "ExceedsMaxBorrows",
+            "ExceedsMaxBorrows",
+            "message #3 of 300",
+        ],
+        promise: Promise::BorrowLimit,
+    },
+    Limit {
+        fixture: "limit-of-loaned-requests",
+        step: "loan-request",
+        given: &[
+            "a loan of 8",
+            "a loan of 100",
+            "a loan of 5000",
+            "ExceedsMaxLoans",
+            "a loan of 6000",
+            "ExceedsMaxLoans",
+            "a loan of 7000",
+            "ExceedsMaxLoans",
+        ],
+        promise: Promise::LoanLimit,
+    },
+    Limit {
+        fixture: "limit-of-loaned-responses",
+        step: "loan-response",
+        given: &[
+            "a loan of 8",
+            "a loan of 100",
+            "a loan of 5000",
+            "ExceedsMaxLoans",
+            "a loan of 10",
+            "a loan of 6000",
+            "ExceedsMaxLoans",
+            "a loan of 7000",
+            "ExceedsMaxLoans",
+        ],
+        promise: Promise::LoanLimit,
+    },
+    Limit {
+        fixture: "limit-of-borrowed-responses",
+        step: "receive-response",
+        given: &[
+            "message #2 of 100",
+            "message #3 of 200",
+            "message #4 of 300",
+            "ExceedsMaxBorrows",
+            "ExceedsMaxBorrows",
+            "message #5 of 400",
+            "nothing to receive",
+        ],
+        promise: Promise::BorrowLimit,
+    },
+    Limit {
+        fixture: "limit-of-response-buffer-with-overflow",
+        step: "receive-response",
+        given: &[
+            "message #3 of 200",
+            "message #4 of 300",
+            "message #5 of 400",
+            "nothing to receive",
+        ],
+        promise: Promise::ResponsesArriveInOrder,
+    },
+    Limit {
+        fixture: "limit-of-response-buffer-with-discard",
+        step: "receive-response",
+        given: &[
+            "message #2 of 100",
+            "message #3 of 200",
+            "message #4 of 300",
+            "message #6 of 500",
+            "nothing to receive",
+        ],
+        promise: Promise::ResponsesArriveInOrder,
+    },
+    Limit {
+        fixture: "requirements",
+        step: "join",
+        given: &[
+            "DoesNotExist",
+            "ok",
+            "AlreadyExists",
+            "DoesNotSupportRequestedAmountOfClients",
+            "ok",
+            "DoesNotSupportRequestedAmountOfServers",
+            "ok",
+            "DoesNotSupportRequestedAmountOfNodes",
+            "ok",
+            "DoesNotSupportRequestedAmountOfActiveRequestsPerClient",
+            "ok",
+            "DoesNotSupportRequestedAmountOfClientRequestLoans",
+            "ok",
+            "DoesNotSupportRequestedResponseBufferSize",
+            "ok",
+            "DoesNotSupportRequestedAmountOfBorrowedResponsesPerPendingResponse",
+            "ok",
+            "IncompatibleOverflowBehaviorForRequests",
+            "ok",
+            "IncompatibleOverflowBehaviorForResponses",
+            "ok",
+            "IncompatibleBehaviorForFireAndForgetRequests",
+            "ok",
+        ],
+        promise: Promise::OpenChecksRequirements,
+    },
+    Limit {
+        fixture: "payload-types",
+        step: "join",
+        given: &[
+            "ok",
+            version::INCOMPATIBLE_REQUEST_TYPE,
+            version::INCOMPATIBLE_REQUEST_TYPE,
+            version::INCOMPATIBLE_REQUEST_TYPE,
+            version::INCOMPATIBLE_RESPONSE_TYPE,
+            version::INCOMPATIBLE_RESPONSE_TYPE,
+            version::INCOMPATIBLE_RESPONSE_TYPE,
+            "ok",
+        ],
+        promise: Promise::OpenChecksRequirements,
+    },
+];
+
+fn fixture(name: &str, via: SettingsVia) -> Scenario {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("fixtures/scenarios")
+        .join(format!("{name}.toml"));
+    let scenario = Scenario::load(&file).unwrap_or_else(|e| panic!("{e}"));
+    Scenario { service: Settings { via, ..scenario.service.clone() }, ..scenario }
+}
+
+/// Every limit, set this way.
+fn every_limit_holds(via: SettingsVia) {
+    let mut runner = strict_runner();
+    for limit in LIMITS {
+        let scenario = fixture(limit.fixture, via);
+        let trace = traced(&mut runner, &scenario);
+        let given = observed(&scenario, &trace, |step| {
+            step.to_line().starts_with(&format!("{{ {} = ", limit.step))
+        });
+        assert_eq!(given, limit.given, "{} of {}", limit.step, limit.fixture);
+    }
+}
+
+#[test]
+fn every_limit_of_the_builder_is_reached_refused_beyond_and_free_again() {
+    every_limit_holds(SettingsVia::Builder);
+}
+
+#[test]
+fn every_limit_of_a_config_file_is_reached_refused_beyond_and_free_again() {
+    every_limit_holds(SettingsVia::ConfigFile);
+}
+
+fn holds_between_processes(runner: &mut Runner, limit: &Limit, via: SettingsVia) {
+    let scenario = fixture(limit.fixture, via);
+    let outcome = keeps_its_promises(runner, &scenario, Layout::Apart);
+    if !outcome.end.is_kept() {
+        let why = shrunk_and_saved(runner, &scenario, Layout::Apart, keeps_its_promises);
+        panic!("{} between processes: {why}", limit.fixture);
+    }
+    // Judged by the model here, which must have come to the same as above.
+    assert_eq!(outcome.performed, scenario.steps.len(), "{}: {outcome:?}", limit.fixture);
+    let checked = outcome.checks.get(&limit.promise).copied().unwrap_or(0);
+    assert!(checked > 0, "{}: {} was not at stake", limit.fixture, limit.promise);
+}
+
+#[test]
+fn every_limit_holds_between_processes_however_it_is_set() {
+    let mut runner = strict_runner();
+    for limit in LIMITS {
+        holds_between_processes(&mut runner, limit, SettingsVia::Builder);
+        holds_between_processes(&mut runner, limit, SettingsVia::ConfigFile);
+    }
+}
+
+#[test]
+fn every_fixture_about_limits_is_judged_here() {
+    let fixtures = campaign::fixtures().unwrap();
+    let of_limits = fixtures.iter().filter(|(name, _)| name.contains("limit-of-"));
+    for (name, scenario) in of_limits.clone() {
+        assert!(!scenario.title.is_empty(), "{name} says not what it is about");
+        let file = Path::new(name).file_stem().unwrap().to_string_lossy();
+        assert!(LIMITS.iter().any(|limit| limit.fixture == file), "{name} has no row in LIMITS");
+    }
+    assert_eq!(of_limits.count(), LIMITS.len() - 2);
+}
+
+type Ipc = InProcess<iceoryx2::prelude::ipc::Service>;
+
+/// A participant of a domain, and its client.
+const PARTICIPANT: Key = Key(1);
+const CLIENT: Key = Key(2);
+const SERVER: Key = Key(3);
+
+fn perform(host: &mut Ipc, action: Action) -> Observation {
+    host.perform(PARTICIPANT, &action).unwrap()
+}
+
+fn create_service(sandbox: &Sandbox) -> Ipc {
+    let settings = Settings { max_clients: 1, max_servers: 1, ..Settings::default() };
+    let mut host = Ipc::new(&sandbox.config_path(), "the same name", settings).unwrap();
+    let how = OpenMode::Create;
+    let joined =
+        perform(&mut host, Action::Join { new: PARTICIPANT, how, require: None, creates: true });
+    assert_eq!(joined, Observation::Done, "created, so no other domain's is in the way");
+    host
+}
+
+#[test]
+fn two_domains_with_one_service_name_do_not_see_each_other() {
+    let (here, there) = (Sandbox::new().unwrap(), Sandbox::new().unwrap());
+    let (mut near, mut far) = (create_service(&here), create_service(&there));
+    let (strategy, hint) = (Strategy::BestFit, 8);
+    let create = Action::CreateClient { participant: PARTICIPANT, new: CLIENT, strategy, hint };
+    for host in [&mut near, &mut far] {
+        let created = perform(host, create.clone());
+        assert!(matches!(created, Observation::PortCreated { hint: 8, .. }), "{created:?}");
+    }
+    let create =
+        Action::CreateServer { participant: PARTICIPANT, new: SERVER, strategy, hint, loans: 1 };
+    perform(&mut far, create);
+
+    let counts =
+        |host: &mut Ipc| match perform(host, Action::InspectService { participant: PARTICIPANT }) {
+            Observation::Service { clients, servers, .. } => (clients, servers),
+            other => panic!("{other:?}"),
+        };
+    assert_eq!((counts(&mut near), counts(&mut far)), ((1, 0), (1, 1)));
+
+    let (request, pending, id) = (Key(4), Key(5), MessageId::new(1));
+    let form = LoanForm::Default;
+    let loan = Action::LoanRequest { client: CLIENT, new: request, id, len: 100, form };
+    let send = |host: &mut Ipc| {
+        perform(host, loan.clone());
+        perform(host, Action::SendRequest { request, new: pending })
+    };
+    assert_eq!(send(&mut near), Observation::Sent { servers: 0 });
+    let receive = Action::ReceiveRequest { server: SERVER, new: Key(6) };
+    assert_eq!(perform(&mut far, receive.clone()), Observation::Nothing);
+    assert_eq!(send(&mut far), Observation::Sent { servers: 1 });
+    let received = perform(&mut far, receive);
+    assert!(matches!(received, Observation::Received(_)), "{received:?}");
+}
