@@ -1,6 +1,6 @@
 //! Known broken promises: every proof still proves what its file says, and only that.
 
-use std::{collections::BTreeSet, path::Path};
+use std::{collections::BTreeSet, path::Path, time::Duration};
 
 use iox2_gauntlet::{
     actor::version,
@@ -10,6 +10,11 @@ use iox2_gauntlet::{
 };
 
 use crate::jury::strict_runner;
+
+/// As every run does: proofs are short, and some hang for ever.
+fn runner() -> Runner {
+    strict_runner().with_deadline(Duration::from_secs(2))
+}
 
 /// What is wrong with a quirk's file, judged by running its proof strictly.
 fn complaint(runner: &mut Runner, quirk: &Quirk) -> Option<String> {
@@ -26,7 +31,7 @@ fn complaint(runner: &mut Runner, quirk: &Quirk) -> Option<String> {
 
 #[test]
 fn every_proof_breaks_its_promise_in_the_affected_versions_and_none_in_others() {
-    let mut runner = strict_runner();
+    let mut runner = runner();
     let quirks = Quirk::known().unwrap();
     let complaints: Vec<_> =
         quirks.iter().filter_map(|quirk| complaint(&mut runner, quirk)).collect();
@@ -60,7 +65,7 @@ fn no_two_quirks_have_the_same_proof_or_sentence() {
 #[test]
 fn no_step_of_a_proof_comes_after_what_it_shows() {
     let version = version::iceoryx2_version();
-    let mut runner = strict_runner();
+    let mut runner = runner();
     for quirk in Quirk::known().unwrap().into_iter().filter(|quirk| quirk.affects(&version)) {
         let end = runner.judge(&quirk.scenario, Layout::Together, false).unwrap().outcome.end;
         let (End::Broken { position, .. } | End::Stopped { position, .. }) = end else {

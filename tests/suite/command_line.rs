@@ -1,0 +1,295 @@
+//! The `gauntlet` command as a person and a CI job meet it.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use assert_cmd::Command;
+use predicates::{prelude::*, str::contains};
+use tempfile::TempDir;
+
+/// `gauntlet`, in the directory of the manifest: replay commands name paths from there.
+fn gauntlet() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_gauntlet"));
+    command.current_dir(env!("CARGO_MANIFEST_DIR")).timeout(std::time::Duration::from_secs(60));
+    command
+}
+
+/// A directory for what a test writes.
+fn scratch() -> TempDir {
+    TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).unwrap()
+}
+
+fn scenario_file(dir: &TempDir, text: &str) -> PathBuf {
+    let path = dir.path().join("scenario.toml");
+    fs::write(&path, text).unwrap();
+    path
+}
+
+#[test]
+fn a_kept_scenario_is_one_line_and_no_error() {
+    gauntlet()
+        .args(["replay", "fixtures/scenarios/round-trip.toml"])
+        .assert()
+        .code(0)
+        .stdout("KEPT fixtures/scenarios/round-trip.toml (13 steps)\n")
+        .stderr("");
+    gauntlet()
+        .args(["replay", "--apart", "fixtures/scenarios/round-trip.toml"])
+        .assert()
+        .code(0)
+        .stdout("KEPT fixtures/scenarios/round-trip.toml (13 steps)\n");
+}
+
+#[cfg(iox2_at_least_0_10)]
+#[test]
+fn a_broken_promise_is_told_with_what_was_expected_and_observed() {
+    gauntlet()
+        .args(["replay", "fixtures/quirks/gone-server-stays-connected.toml"])
+        .assert()
+        .code(1)
+        .stdout(
+            "BROKEN fixtures/quirks/gone-server-stays-connected.toml pending-response-connection: a pending \
+             response is connected exactly as long as some server may still answer it\n  \
+             step 7: inspect pending @5\n    \
+             expected: connected false, has_response false, 1 server(s)\n    \
+             observed: connected true, has_response false, 1 server(s)\n",
+        )
+        .stderr("");
+    // Its length is beyond `i64::MAX`, which not every TOML reader takes.
+    gauntlet()
+        .args(["replay", "fixtures/quirks/impossible-request-loan-overflows.toml"])
+        .assert()
+        .code(1)
+        .stdout(contains("BROKEN").and(contains("never-crashes")).and(contains("step 3")));
+}
+
+#[test]
+fn one_broken_file_among_kept_ones_decides_the_exit_code() {
+    gauntlet()
+        .args(["replay", "--lenient", "fixtures/scenarios/round-trip.toml"])
+        .args(["fixtures/scenarios/limit-of-clients.toml"])
+        .assert()
+        .code(0)
+        .stdout(predicate::function(|out: &str| out.lines().count() == 2));
+    // Nothing runs before every file is known to be good.
+    gauntlet()
+        .args(["replay", "fixtures/scenarios/round-trip.toml", "nowhere.toml"])
+        .assert()
+        .code(2)
+        .stdout("")
+        .stderr("gauntlet: read nowhere.toml: No such file or directory (os error 2)\n");
+}
+
+#[test]
+fn a_bad_scenario_file_is_refused_with_place_and_expectation() {
+    const SYNTAX: &str = "schema = 1\nsteps = [\n    { join = {} },\n    { join = {} \n]\n";
+    const STEP: &str = "schema = 1\nsteps = [\n    { create-cleint = { participant = 0 } },\n]\n";
+    const TYPE: &str = "schema = 1\nsteps = [{ drop-client = { client = \"0\" } }]\n";
+    const NEGATIVE: &str = "schema = 1\nsteps = [{ drop-client = { client = -1 } }]\n";
+    const MISSING: &str = "schema = 1\nsteps = [{ loan-request = { client = 0 } }]\n";
+    const STRATEGY: &str = "schema = 1\nsteps = [\n  { create-client = { participant = 0, strategy = \"bestfit\", hint = 8 } },\n]\n";
+    const SETTING: &str = "schema = 1\nsteps = []\n[service]\nmax-client = 3\n";
+    const SCHEMA: &str = "# from the future\nschema = 9\nsteps = [{ teleport = { client = 0 } }]\n";
+    for (text, place, explanation) in [
+        (SYNTAX, "5:1", "invalid inline table element, expected `,`"),
+        (STEP, "3:7", "did you mean `create-client`?"),
+        (TYPE, "2:37", "invalid type: string \"0\", expected usize"),
+        (NEGATIVE, "2:37", "invalid value: integer `-1`, expected usize"),
+        (MISSING, "2:27", "missing field `len`"),
+        (
+            STRATEGY,
+            "3:51",
+            "unknown variant `bestfit`, expected one of `static`, `best-fit`, `power-of-two`; did you mean `best-fit`?",
+        ),
+        (SETTING, "4:1", "did you mean `max-clients`?"),
+        (SCHEMA, "2:10", "schema 9 is not supported, this gauntlet reads schema 1"),
+        ("", "1:1", "missing field `schema`"),
+    ] {
+        let dir = scratch();
+        let file = scenario_file(&dir, text);
+        for command in ["replay", "shrink"] {
+            gauntlet()
+                .arg(command)
+                .arg(&file)
+                .assert()
+                .code(2)
+                .stdout("")
+                .stderr(contains(format!("gauntlet: {}:{place}: ", file.display())))
+                .stderr(contains(explanation));
+        }
+    }
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_named() {
+    let dir = scratch();
+    let directory = dir.path().display().to_string();
+    gauntlet()
+        .args(["replay", &directory])
+        .assert()
+        .code(2)
+        .stderr(format!("gauntlet: read {directory}: Is a directory (os error 21)\n"));
+    let binary = dir.path().join("binary.toml");
+    fs::write(&binary, b"schema = 1\xff\n").unwrap();
+    gauntlet().arg("replay").arg(&binary).assert().code(2).stderr(format!(
+        "gauntlet: read {}: stream did not contain valid UTF-8\n",
+        binary.display()
+    ));
+}
+
+#[test]
+fn bad_usage_is_told_apart() {
+    for (arguments, explanation) in [
+        ("replay", "the following required arguments were not provided"),
+        ("run --for 5", "invalid value '5' for '--for <DURATION>': time unit needed"),
+        ("run --scenarios=-1", "invalid value '-1' for '--scenarios <N>'"),
+        ("run --sceanrios 3", "a similar argument exists: '--scenarios'"),
+        ("rum", "unrecognized subcommand 'rum'"),
+        ("list --format xml", "[possible values: text, json]"),
+    ] {
+        gauntlet()
+            .args(arguments.split(' '))
+            .assert()
+            .code(2)
+            .stdout("")
+            .stderr(contains(explanation));
+    }
+}
+
+#[test]
+fn list_shows_promises_quirks_and_fixtures_to_people_and_machines() {
+    gauntlet().arg("list").assert().code(0).stdout(
+        contains("hint-is-only-a-hint").and(contains("limit-of-clients")).and(contains("severity")),
+    );
+    let out = gauntlet().args(["list", "--format", "json"]).assert().code(0);
+    let list: serde_json::Value = serde_json::from_slice(&out.get_output().stdout).unwrap();
+    let promises = list["promises"].as_array().unwrap();
+    assert_eq!(promises.len(), iox2_gauntlet::model::Promise::ALL.len());
+    assert_eq!(promises[0]["id"], "never-crashes");
+    let files = fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/quirks")).unwrap();
+    assert_eq!(list["quirks"].as_array().unwrap().len(), files.count());
+    let fixtures = list["fixtures"].as_array().unwrap();
+    assert!(fixtures.contains(&"fixtures/scenarios/round-trip.toml".into()), "{fixtures:?}");
+}
+
+/// The report of a run of 20 scenarios on one worker.
+fn report_of_run(out: &Path, seed: &str) -> serde_json::Value {
+    gauntlet()
+        .args(["run", "--scenarios", "20", "--jobs", "1", "--seed", seed, "--out"])
+        .arg(out)
+        .assert()
+        .code(0)
+        .stdout(contains(" promises kept, ").and(contains(format!("seed {seed}\n"))))
+        .stderr(contains("judging iceoryx2 "));
+    let report = fs::read_to_string(out.join("latest/report.json")).unwrap();
+    serde_json::from_str(&report).unwrap()
+}
+
+#[test]
+fn a_run_leaves_its_report_where_latest_points_and_repeats_itself_by_seed() {
+    let dir = scratch();
+    let first = report_of_run(dir.path(), "7");
+    assert!(fs::symlink_metadata(dir.path().join("latest")).unwrap().is_symlink());
+    assert_eq!(first["seed"], 7);
+    assert_eq!(first["interrupted"], false);
+    assert_eq!(first["findings"], serde_json::json!([]));
+    let generated = ["growth", "interleaving", "churn", "limits", "manygrowths"];
+    let generated = generated.map(|family| first["scenarios"][family].as_u64().unwrap_or(0));
+    assert_eq!(generated.iter().sum::<u64>(), 20, "{}", first["scenarios"]);
+
+    let second = report_of_run(dir.path(), "7");
+    for what in ["checks", "scenarios", "steps", "skipped", "quirks"] {
+        assert_eq!(first[what], second[what], "{what} of two runs with the same seed");
+    }
+    let third = report_of_run(dir.path(), "8");
+    assert_ne!(first["checks"], third["checks"]);
+    assert_eq!(fs::read_dir(dir.path().join("runs")).unwrap().count(), 3);
+}
+
+#[test]
+fn a_report_for_machines_is_the_one_that_is_saved() {
+    let dir = scratch();
+    let out = gauntlet()
+        .args(["run", "--scenarios", "0", "--format", "json", "--out"])
+        .arg(dir.path())
+        .assert()
+        .code(0);
+    let printed: serde_json::Value = serde_json::from_slice(&out.get_output().stdout).unwrap();
+    let saved = fs::read_to_string(dir.path().join("latest/report.json")).unwrap();
+    assert_eq!(printed, serde_json::from_str::<serde_json::Value>(&saved).unwrap());
+}
+
+#[cfg(iox2_at_least_0_10)]
+#[test]
+fn a_strict_run_saves_cases_that_replay_and_shrink() {
+    let dir = scratch();
+    gauntlet()
+        .args(["run", "--strict", "--scenarios", "24", "--jobs", "1", "--out"])
+        .arg(dir.path())
+        .assert()
+        .code(1)
+        .stdout(contains("promised: ").and(contains("replay: cargo run")));
+    let cases = fs::read_dir(dir.path().join("latest/cases")).unwrap();
+    let cases: Vec<_> = cases.map(|entry| entry.unwrap().path()).collect();
+    assert!(!cases.is_empty());
+    for case in &cases {
+        let text = fs::read_to_string(case).unwrap();
+        for part in ["# broken promise: ", "\n# iceoryx2 ", "\n# replay: cargo run"] {
+            assert!(text.contains(part), "{part:?} is not in {text}");
+        }
+        let apart = text.contains("# participants: apart").then_some("--apart");
+        gauntlet().arg("replay").args(apart).arg(case).assert().code(1).stdout(contains("BROKEN"));
+    }
+    let small = dir.path().join("small.toml");
+    gauntlet()
+        .arg("shrink")
+        .arg("fixtures/quirks/gone-server-connects-new-requests.toml")
+        .arg("--out")
+        .arg(&small)
+        .assert()
+        .code(1)
+        .stdout(contains("BROKEN pending-response-connection: "));
+    gauntlet().arg("replay").arg(&small).assert().code(1);
+}
+
+#[test]
+fn shrinking_what_breaks_nothing_says_so() {
+    gauntlet().args(["shrink", "fixtures/scenarios/round-trip.toml"]).assert().code(0).stdout(
+        "KEPT fixtures/scenarios/round-trip.toml: it breaks no promise, so there is nothing to shrink\n",
+    );
+}
+
+#[test]
+fn a_place_that_cannot_be_written_is_named() {
+    let dir = scratch();
+    let file = dir.path().join("a-file");
+    fs::write(&file, "").unwrap();
+    let out = file.join("out").display().to_string();
+    gauntlet()
+        .args(["run", "--scenarios", "0", "--out", &out])
+        .assert()
+        .code(3)
+        .stdout("")
+        .stderr(contains(format!("gauntlet: write {out}/runs/")).and(contains("Not a directory")));
+    let file = file.display().to_string();
+    gauntlet()
+        .env("TMPDIR", &file)
+        .args(["replay", "fixtures/scenarios/round-trip.toml"])
+        .assert()
+        .code(3)
+        .stdout("")
+        .stderr(contains(format!("create a directory in {file}: ")));
+    // As a full disk: nothing can be written there, not even by root.
+    gauntlet()
+        .args(["shrink", "fixtures/quirks/gone-server-stays-connected.toml"])
+        .args(["--budget", "0", "--out", "/dev/full"])
+        .assert()
+        .code(if cfg!(iox2_at_least_0_10) { 3 } else { 0 })
+        .stderr(if cfg!(iox2_at_least_0_10) {
+            "gauntlet: write /dev/full: No space left on device (os error 28)\n"
+        } else {
+            ""
+        });
+}
