@@ -46,6 +46,9 @@ pub enum Switch {
     RecycledSlotGetsOldConnection,
     /// A request that was discarded because a server's buffer was full may be connected.
     UndeliveredRequestIsConnected,
+    /// Loaned responses whose active request is gone may count against the loans of
+    /// other active requests of the server.
+    OrphanedLoansCount,
 }
 
 /// What a quirk does to its victim.
