@@ -173,6 +173,7 @@ pub fn run(
             id: quirk.id,
             promise: quirk.promise,
             shows,
+            severity: quirk.severity,
             sentence: quirk.sentence,
         })
         .collect();

@@ -49,6 +49,8 @@ pub enum Switch {
     /// Loaned responses whose active request is gone may count against the loans of
     /// other active requests of the server.
     OrphanedLoansCount,
+    /// Unread data of a dynamic port that is gone may be lost even if it never grew.
+    UnmappedSegmentIsLost,
 }
 
 /// What a quirk does to its victim.
