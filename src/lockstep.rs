@@ -205,9 +205,7 @@ impl Run<'_> {
         })?;
         match judged {
             Judged::Kept(promises) => {
-                let after_refusal = matches!(observation, Observation::Loaned { .. })
-                    && self.model.follows_a_refusal(action);
-                let more = after_refusal.then_some(Promise::RefusedLoanChangesNothing);
+                let more = self.model.also_at_stake(action, &observation);
                 for promise in promises.into_iter().chain(more) {
                     *self.checks.entry(promise).or_default() += 1;
                 }

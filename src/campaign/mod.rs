@@ -64,7 +64,7 @@ pub struct Plan {
     pub executable: Executable,
     /// Seed of the generated scenarios.
     pub seed: u64,
-    /// No scenario is started after this time.
+    /// For so long scenarios are generated.
     pub time: Duration,
     /// No more scenarios than this are generated.
     pub scenarios: u64,
@@ -150,7 +150,7 @@ pub fn run(
     let quirks = if plan.strict { Vec::new() } else { campaign.replay_proofs(quirks)? };
     campaign.replay_fixtures(&mut runner)?;
     drop(runner);
-    let deadline = started + plan.time;
+    let deadline = Instant::now() + plan.time;
     let next = AtomicU64::new(0);
     let outcome = thread::scope(|scope| {
         let workers: Vec<_> =
@@ -173,6 +173,7 @@ pub fn run(
             id: quirk.id,
             promise: quirk.promise,
             shows,
+            severity: quirk.severity,
             sentence: quirk.sentence,
         })
         .collect();
@@ -210,6 +211,22 @@ pub struct Tally {
     reserved: BTreeMap<Promise, usize>,
 }
 
+/// A scenario that is being judged.
+#[derive(Clone, Copy)]
+struct Case<'a> {
+    scenario: &'a Scenario,
+    layout: Layout,
+    /// It has been shrunk already.
+    is_small: bool,
+}
+
+impl<'a> Case<'a> {
+    /// A case from a file.
+    fn saved(scenario: &'a Scenario, layout: Layout) -> Self {
+        Self { scenario, layout, is_small: true }
+    }
+}
+
 struct Campaign<'a> {
     plan: &'a Plan,
     interrupted: &'a AtomicBool,
@@ -244,30 +261,24 @@ impl Campaign<'_> {
             if self.is_interrupted() {
                 break;
             }
-            let judgement = runner.judge(&quirk.scenario, Layout::Together, false)?;
             let is_active = active.iter().any(|other| other.id == quirk.id);
-            let end = judgement.outcome.end.clone();
-            if end.promise() == Some(quirk.promise) && is_active {
+            // The proof of another release's quirk is a scenario like any other.
+            runner.live_with(if is_active { BTreeSet::new() } else { self.switches.clone() });
+            let judgement = runner.judge(&quirk.scenario, Layout::Together, false)?;
+            let end = &judgement.outcome.end;
+            if is_active && (end.is_kept() || end.promise() == Some(quirk.promise)) {
                 self.count("proofs of quirks", &judgement);
-                reports.push((quirk, true));
-                continue;
+                reports.push((quirk, !end.is_kept()));
+            } else {
+                let origin = format!("the proof of quirk {}", quirk.id);
+                self.record(
+                    runner,
+                    Case::saved(&quirk.scenario, Layout::Together),
+                    "proofs of quirks",
+                    &origin,
+                    judgement,
+                )?;
             }
-            if is_active && end.is_kept() {
-                self.count("proofs of quirks", &judgement);
-                reports.push((quirk, false));
-                continue;
-            }
-            // It breaks another promise than it is known for, or on a release it is
-            // not known for: that is news.
-            let origin = format!("the proof of quirk {}", quirk.id);
-            self.record(
-                runner,
-                &quirk.scenario,
-                Layout::Together,
-                "proofs of quirks",
-                &origin,
-                judgement,
-            )?;
         }
         Ok(reports)
     }
@@ -279,7 +290,7 @@ impl Campaign<'_> {
                     return Ok(());
                 }
                 let judgement = runner.judge(&scenario, layout, false)?;
-                self.record(runner, &scenario, layout, "fixtures", &name, judgement)?;
+                self.record(runner, Case::saved(&scenario, layout), "fixtures", &name, judgement)?;
             }
         }
         Ok(())
@@ -302,7 +313,8 @@ impl Campaign<'_> {
                 } else {
                     runner.judge(&scenario, layout, false)?
                 };
-            self.record(&mut runner, &scenario, layout, &origin, &scenario.title, judgement)?;
+            let case = Case { scenario: &scenario, layout, is_small: false };
+            self.record(&mut runner, case, &origin, &scenario.title, judgement)?;
         }
     }
 
@@ -356,12 +368,12 @@ impl Campaign<'_> {
     fn record(
         &self,
         runner: &mut Runner,
-        scenario: &Scenario,
-        layout: Layout,
+        case: Case<'_>,
         family: &str,
         origin: &str,
         judgement: Judgement,
     ) -> Result<(), CampaignError> {
+        let Case { scenario, layout, is_small } = case;
         self.count(family, &judgement);
         let Some(promise) = judgement.outcome.end.promise() else { return Ok(()) };
         if !self.reserve(promise) {
@@ -380,7 +392,7 @@ impl Campaign<'_> {
             confirmed += usize::from(shows(runner, scenario).is_some());
         }
         let mut small = scenario.clone();
-        if confirmed == CONFIRMATIONS {
+        if confirmed == CONFIRMATIONS && !is_small {
             let until = Instant::now() + SHRINK_TIME;
             small = shrink::shrink(scenario, SHRINK_BUDGET, |candidate| {
                 Instant::now() < until

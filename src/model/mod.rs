@@ -69,6 +69,9 @@ pub struct Model {
     refused: BTreeSet<Key>,
     /// Servers and pending responses whose buffers have overflowed.
     overflowed: BTreeSet<Key>,
+    /// Servers that have to discard requests nobody waits for, and pending responses
+    /// for which a response was discarded.
+    discarding: BTreeSet<Key>,
 }
 
 /// Node and service handle of one participant.
@@ -211,6 +214,7 @@ impl Model {
             outlived: BTreeSet::new(),
             refused: BTreeSet::new(),
             overflowed: BTreeSet::new(),
+            discarding: BTreeSet::new(),
         }
     }
 
@@ -291,9 +295,37 @@ impl Model {
         }
     }
 
-    /// Whether the action loans from something that has refused a loan before.
+    /// Promises that are at stake only because of what happened before.
     #[must_use]
-    pub fn follows_a_refusal(&self, action: &Action) -> bool {
+    pub fn also_at_stake(&self, action: &Action, observation: &Observation) -> Vec<Promise> {
+        let received = matches!(observation, Observation::Received(_));
+        let delivery = |key: &Key, overflow, discard| {
+            let overflowed = (received && self.overflowed.contains(key)).then_some(overflow);
+            let discarded = self.discarding.contains(key).then_some(discard);
+            overflowed.into_iter().chain(discarded).collect()
+        };
+        match action {
+            Action::ReceiveRequest { server, .. } => delivery(
+                server,
+                Promise::RequestOverflowEvictsOldest,
+                Promise::NoFireAndForgetDiscards,
+            ),
+            Action::ReceiveResponse { pending, .. } => delivery(
+                pending,
+                Promise::ResponseOverflowEvictsOldest,
+                Promise::DiscardKeepsBuffered,
+            ),
+            _ if matches!(observation, Observation::Loaned { .. })
+                && self.follows_a_refusal(action) =>
+            {
+                vec![Promise::RefusedLoanChangesNothing]
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// Whether the action loans from something that has refused a loan before.
+    fn follows_a_refusal(&self, action: &Action) -> bool {
         match action {
             Action::LoanRequest { client, .. } => self.refused.contains(client),
             Action::LoanResponse { active, .. } => {

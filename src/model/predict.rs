@@ -188,12 +188,19 @@ impl Model {
                 predict_loan(&self.clients[&client], len, loaned, self.settings.max_loaned_requests)
             }
             Action::LoanResponse { active, len, .. } => {
-                let Active { server, failed_loans, .. } = self.active[&active];
-                let server = &self.servers[&server];
+                let Active { server: server_key, failed_loans, .. } = self.active[&active];
+                let server = &self.servers[&server_key];
                 let loaned = self.loaned_responses_of(active);
                 let mut prediction = predict_loan(server, len, loaned, server.loans);
                 let quirk = Switch::FailedLoanKeepsCount;
                 if loaned + failed_loans >= server.loans && self.quirks.contains(&quirk) {
+                    prediction.tolerated.push((quirk, Expected::Refused("ExceedsMaxLoans")));
+                }
+                let quirk = Switch::OrphanedLoansCount;
+                let orphaned = self.loaned_responses.values().any(|loan| {
+                    loan.server == server_key && !self.active.contains_key(&loan.active)
+                });
+                if orphaned && self.quirks.contains(&quirk) {
                     prediction.tolerated.push((quirk, Expected::Refused("ExceedsMaxLoans")));
                 }
                 prediction
@@ -594,7 +601,15 @@ impl Model {
         } else {
             Some(false)
         };
-        must(Promise::HasRequestsIsTrue, Expected::Server { has_requests })
+        let mut prediction = must(Promise::HasRequestsIsTrue, Expected::Server { has_requests });
+        let quirk = Switch::GoneClientLosesRequests;
+        let queues = self.in_flight.iter().filter(|((_, to), _)| *to == server);
+        if queues.flat_map(|(_, queue)| queue).any(|request| request.orphan)
+            && self.quirks.contains(&quirk)
+        {
+            prediction.tolerated.push((quirk, Expected::Server { has_requests: None }));
+        }
+        prediction
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::{
     Active, HeldResponse, LoanedRequest, LoanedResponse, Model, Participant, Pending, Port,
-    Promise, QueuedRequest, QueuedResponse, Target, TargetState, predict::Room,
+    Promise, QueuedRequest, QueuedResponse, Switch, Target, TargetState, predict::Room,
 };
 use crate::actor::{Action, Key, Observation, PortId};
 
@@ -141,8 +141,12 @@ impl Model {
             }
         }
         if !self.settings.enable_fire_and_forget_requests {
-            let queued = self.in_flight.values().flatten().filter(|request| request.pending == key);
-            self.fates.extend(queued.map(|r| (r.id, Promise::NoFireAndForgetDiscards)));
+            for ((_, server), queue) in &self.in_flight {
+                for request in queue.iter().filter(|request| request.pending == key) {
+                    self.fates.insert(request.id, Promise::NoFireAndForgetDiscards);
+                    self.discarding.insert(*server);
+                }
+            }
         }
     }
 
@@ -275,6 +279,7 @@ impl Model {
                 }
             } else if all_certain {
                 self.fates.insert(loan.id, Promise::DiscardKeepsBuffered);
+                self.discarding.insert(loan.pending);
                 return;
             } else {
                 certain = false;
@@ -318,11 +323,14 @@ impl Model {
     /// Forgets ports and participants nothing refers to any more, and what went with
     /// them.
     fn retire(&mut self) {
+        let first_segment_lost = self.quirks.contains(&Switch::UnmappedSegmentIsLost);
         let gone: Vec<Key> =
             self.clients.keys().copied().filter(|&client| !self.client_lives(client)).collect();
         for client in gone {
-            let keeps =
-                self.clients.remove(&client).is_some_and(|port| port.keeps_data_when_gone());
+            let keeps = self
+                .clients
+                .remove(&client)
+                .is_some_and(|port| port.keeps_data_when_gone(first_segment_lost));
             for ((from, server), queue) in &mut self.in_flight {
                 if *from != client {
                     continue;
@@ -337,8 +345,10 @@ impl Model {
         let gone: Vec<Key> =
             self.servers.keys().copied().filter(|&server| !self.server_lives(server)).collect();
         for server in gone {
-            let keeps =
-                self.servers.remove(&server).is_some_and(|port| port.keeps_data_when_gone());
+            let keeps = self
+                .servers
+                .remove(&server)
+                .is_some_and(|port| port.keeps_data_when_gone(first_segment_lost));
             self.outlived
                 .extend(self.acquainted.iter().filter(|(_, s)| *s == server).map(|(c, _)| *c));
             self.in_flight.retain(|(_, to), _| *to != server);
@@ -388,7 +398,7 @@ impl Port {
 
     /// "A sample may be lost if the sender shuts down after reallocating its data
     /// segment" (FAQ, Losing Dynamic Data), and only then.
-    fn keeps_data_when_gone(&self) -> bool {
-        !self.strategy.is_dynamic() || self.growths == 0
+    fn keeps_data_when_gone(&self, first_segment_lost: bool) -> bool {
+        !self.strategy.is_dynamic() || self.growths == 0 && !first_segment_lost
     }
 }

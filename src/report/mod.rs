@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     actor::version,
     lockstep::{End, Position},
-    model::Promise,
+    model::{Promise, quirk::Severity},
     runner::Layout,
 };
 
@@ -139,6 +139,8 @@ pub struct QuirkReport {
     pub shows: bool,
     /// Times the generated scenarios met it.
     pub sightings: u64,
+    /// What it does.
+    pub severity: Severity,
     /// What happens.
     pub sentence: String,
 }

@@ -12,7 +12,7 @@ use crate::model::Promise;
 pub fn render(report: &RunReport) -> String {
     let mut out = String::new();
     let mut table = Table::new();
-    table.load_preset(presets::UTF8_HORIZONTAL_ONLY);
+    table.load_preset(presets::NOTHING);
     table.set_header(["promise", "checked", "verdict"]);
     for &promise in Promise::ALL {
         let checked = report.checks.get(&promise).copied().unwrap_or(0);
@@ -23,20 +23,26 @@ pub fn render(report: &RunReport) -> String {
         ]);
     }
     let _ = writeln!(out, "{table}");
-    for quirk in &report.quirks {
-        let _ = if quirk.shows {
-            writeln!(
-                out,
-                "\nknown quirk {}, met {} times: {}",
-                quirk.id, quirk.sightings, quirk.sentence
-            )
-        } else {
-            writeln!(
-                out,
-                "\nFIXED: the proof of quirk {} no longer shows it; correct `versions` in fixtures/quirks/{}.toml",
-                quirk.id, quirk.id
-            )
-        };
+    if !report.quirks.is_empty() {
+        let mut table = Table::new();
+        table.load_preset(presets::NOTHING);
+        table.set_header(["known quirk of this release", "severity", "proof", "met"]);
+        for quirk in &report.quirks {
+            table.add_row([
+                Cell::new(&quirk.id),
+                Cell::new(quirk.severity),
+                Cell::new(if quirk.shows { "shows" } else { "FIXED" }),
+                Cell::new(quirk.sightings).set_alignment(CellAlignment::Right),
+            ]);
+        }
+        let _ = writeln!(out, "\n{table}");
+    }
+    for quirk in report.quirks.iter().filter(|quirk| !quirk.shows) {
+        let _ = writeln!(
+            out,
+            "\nFIXED: the proof of quirk {} no longer shows it; correct `versions` in fixtures/quirks/{}.toml",
+            quirk.id, quirk.id
+        );
     }
     for finding in &report.findings {
         let _ = writeln!(
