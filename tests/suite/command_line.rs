@@ -6,6 +6,7 @@ use std::{
 };
 
 use assert_cmd::Command;
+use iox2_gauntlet::scenario::generate::scenario_of_run;
 use predicates::{prelude::*, str::contains};
 use tempfile::TempDir;
 
@@ -203,9 +204,9 @@ fn a_run_leaves_its_report_where_latest_points_and_repeats_itself_by_seed() {
     for what in ["checks", "scenarios", "steps", "skipped", "quirks"] {
         assert_eq!(first[what], second[what], "{what} of two runs with the same seed");
     }
-    let third = report_of_run(dir.path(), "8");
-    assert_ne!(first["checks"], third["checks"]);
-    assert_eq!(fs::read_dir(dir.path().join("runs")).unwrap().count(), 3);
+    assert_eq!(fs::read_dir(dir.path().join("runs")).unwrap().count(), 2);
+    // Which says something only if another seed gives something else.
+    assert_ne!(scenario_of_run(7, 0).steps, scenario_of_run(8, 0).steps);
 }
 
 #[test]
@@ -226,7 +227,7 @@ fn a_report_for_machines_is_the_one_that_is_saved() {
 fn a_strict_run_saves_cases_that_replay_and_shrink() {
     let dir = scratch();
     gauntlet()
-        .args(["run", "--strict", "--scenarios", "24", "--jobs", "1", "--out"])
+        .args(["run", "--strict", "--scenarios", "12", "--jobs", "1", "--out"])
         .arg(dir.path())
         .assert()
         .code(1)
