@@ -30,6 +30,7 @@ pub fn shrink(
     };
     for _ in 0..PASSES {
         let before = best.clone();
+        drop_kinds(&mut best, &mut attempt);
         drop_steps(&mut best, &mut attempt);
         simplify_steps(&mut best, &mut attempt);
         simplify_service(&mut best, &mut attempt);
@@ -41,6 +42,20 @@ pub fn shrink(
 }
 
 type Attempt<'a> = dyn FnMut(Scenario, &mut Scenario) -> bool + 'a;
+
+/// Removes all steps of one kind at a time, which thins out long uniform scenarios.
+fn drop_kinds(best: &mut Scenario, attempt: &mut Attempt<'_>) {
+    let mut kinds: Vec<_> = best.steps.iter().map(std::mem::discriminant).collect();
+    kinds.dedup();
+    let mut tried = std::collections::HashSet::new();
+    for kind in kinds {
+        if tried.insert(kind) {
+            let mut candidate = best.clone();
+            candidate.steps.retain(|step| std::mem::discriminant(step) != kind);
+            attempt(candidate, best);
+        }
+    }
+}
 
 /// Removes runs of steps: halves first, single steps last.
 fn drop_steps(best: &mut Scenario, attempt: &mut Attempt<'_>) {
