@@ -241,7 +241,7 @@ impl Run<'_> {
         let mut steps = Vec::new();
         for client in 0..clients {
             let loan = Step::LoanRequest { client, len: 1, form: LoanForm::Default };
-            steps.extend((0..=settings.max_loaned_requests).map(|_| loan.clone()));
+            steps.extend((0..=settings.max_loaned_requests).map(|_| loan));
             steps.extend(
                 (0..settings.max_loaned_requests).map(|_| Step::DropRequest { request: 0 }),
             );

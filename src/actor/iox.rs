@@ -83,12 +83,10 @@ fn allocation_strategy(strategy: Strategy) -> AllocationStrategy {
 macro_rules! loan {
     ($from:expr, $id:expr, $len:expr, $form:expr) => {{
         let sane = |len: usize| len == $len && len < SHORTEST_IMPOSSIBLE;
-        let untouched =
-            |len| (None, Observation::Loaned { len, not_default: None, mismatch: None });
         let written = match $form {
             LoanForm::Default => $from.loan_slice($len).map(|mut loan| {
                 if !sane(loan.payload().len()) {
-                    return Err(untouched(loan.payload().len()));
+                    return Err(loan.payload().len());
                 }
                 let not_default = loan.payload().iter().position(|&byte| byte != 0);
                 payload::fill($id, loan.payload_mut());
@@ -96,13 +94,13 @@ macro_rules! loan {
             }),
             LoanForm::WriteFromFn => $from.loan_slice_uninit($len).map(|loan| {
                 if !sane(loan.payload().len()) {
-                    return Err(untouched(loan.payload().len()));
+                    return Err(loan.payload().len());
                 }
                 Ok((loan.write_from_fn(|offset| payload::byte_at($id, offset)), None))
             }),
             LoanForm::WriteFromSlice => $from.loan_slice_uninit($len).map(|loan| {
                 if !sane(loan.payload().len()) {
-                    return Err(untouched(loan.payload().len()));
+                    return Err(loan.payload().len());
                 }
                 let mut bytes = vec![0; $len];
                 payload::fill($id, &mut bytes);
@@ -111,7 +109,7 @@ macro_rules! loan {
         };
         match written {
             Err(error) => (None, refused(error)),
-            Ok(Err(untouched)) => untouched,
+            Ok(Err(len)) => (None, Observation::Loaned { len, not_default: None, mismatch: None }),
             Ok(Ok((mut object, not_default))) => {
                 *object.user_header_mut() = $id.seal();
                 let observation = Observation::Loaned {

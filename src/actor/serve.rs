@@ -163,9 +163,12 @@ pub fn serve() -> io::Result<()> {
     rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?;
     iox::silence();
     std::panic::set_hook(Box::new(|panic| {
-        let message = panic
-            .payload_as_str()
-            .map_or_else(|| "a panic without a message".to_owned(), ToOwned::to_owned);
+        let payload = panic.payload();
+        let message = payload
+            .downcast_ref::<&str>()
+            .copied()
+            .or_else(|| payload.downcast_ref::<String>().map(String::as_str))
+            .unwrap_or("a panic without a message");
         let place = panic.location().map(ToString::to_string).unwrap_or_default();
         let _ = reply(&Reply::Panicked(format!("panicked at {place}: {message}")));
         // Unwinding through a port that just failed could do anything.

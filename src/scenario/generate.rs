@@ -56,7 +56,6 @@ impl Family {
     }
 
     /// The scenarios of this family.
-    #[must_use]
     pub fn scenarios(self) -> BoxedStrategy<Scenario> {
         match self {
             Self::Growth => growth().boxed(),

@@ -100,7 +100,7 @@ fn smaller(n: usize) -> Vec<usize> {
 fn simpler_steps(step: &Step) -> Vec<Step> {
     let mut simpler = Vec::new();
     let mut with = |change: &dyn Fn(&mut Step)| {
-        let mut candidate = step.clone();
+        let mut candidate = *step;
         change(&mut candidate);
         if candidate != *step {
             simpler.push(candidate);
