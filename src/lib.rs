@@ -13,3 +13,8 @@ pub mod report;
 pub mod runner;
 pub mod sandbox;
 pub mod scenario;
+
+/// Compiles the example of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

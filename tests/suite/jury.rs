@@ -179,3 +179,33 @@ pub(crate) fn observed<'a>(
         })
         .collect()
 }
+
+/// The proof of a quirk among steps that have nothing to do with it, judged strictly.
+#[cfg(iox2_at_least_0_10)]
+#[test]
+fn a_property_that_fails_says_what_is_broken_by_how_few_steps_and_how_to_see_it() {
+    use iox2_gauntlet::{model::quirk::Quirk, scenario::Step};
+
+    let known = Quirk::known().unwrap();
+    let quirk = known.iter().find(|quirk| quirk.id == "gone-server-stays-connected").unwrap();
+    let mut scenario = quirk.scenario.clone();
+    for _ in 0..20 {
+        scenario.steps.push(Step::InspectService { participant: 0 });
+        scenario.steps.insert(1, Step::InspectService { participant: 0 });
+    }
+    let strictly: Property = |runner, scenario, layout| {
+        runner.live_with(std::collections::BTreeSet::new());
+        keeps_its_promises(runner, scenario, layout)
+    };
+    let failed = std::panic::catch_unwind(|| {
+        for_all(1, Just((scenario, Layout::Together)), strictly);
+    });
+    let message = failed.unwrap_err().downcast::<String>().unwrap();
+    let (what, replay) = message.split_once("\nsaved, replay with: ").unwrap();
+    assert!(what.starts_with("pending-response-connection is broken: "), "{message}");
+    assert!(what.contains("\n  observed: connected true"), "{message}");
+    let steps = quirk.scenario.steps.len();
+    assert!(what.ends_with(&format!("(Together, {steps} steps instead of {})", steps + 40)));
+    let path = replay.split_once(" -- replay ").unwrap().1;
+    assert_eq!(Scenario::load(Path::new(path)).unwrap().steps.len(), steps);
+}
