@@ -5,3 +5,4 @@
 mod across_processes;
 mod config_files;
 mod example_programs;
+mod teeth;
