@@ -5,7 +5,7 @@
 //! chunk makes impossible), and then everything is dropped.
 //!
 //! ```
-//! use iox2_gauntlet::{actor::iox::InProcess, lockstep, sandbox::Sandbox, scenario::*};
+//! use iox2_gauntlet::{actor::iox::Ipc, lockstep, sandbox::Sandbox, scenario::*};
 //!
 //! let sandbox = Sandbox::new()?;
 //! let scenario = Scenario::of_steps(vec![
@@ -13,8 +13,7 @@
 //!     Step::CreateClient { participant: 0, strategy: Strategy::BestFit, hint: 8 },
 //!     Step::LoanRequest { client: 0, len: 4096, form: LoanForm::Default },
 //! ]);
-//! let mut host = InProcess::<iceoryx2::prelude::ipc::Service>::new(
-//!     &sandbox.config_path(), "doc", scenario.service.clone())?;
+//! let mut host = Ipc::new(&sandbox.config_path(), "doc", scenario.service.clone())?;
 //! let outcome = lockstep::run(&scenario, &Default::default(), &mut host, &mut lockstep::Silent);
 //! assert!(outcome.end.is_kept(), "{:?}", outcome.end);
 //! # Ok::<(), Box<dyn std::error::Error>>(())

@@ -19,6 +19,9 @@ pub fn silence() {
     set_log_level(LogLevel::Fatal);
 }
 
+/// Objects that other processes can reach.
+pub type Ipc = InProcess<ipc::Service>;
+
 /// All objects of one run that live in this process.
 #[derive(Debug)]
 pub struct InProcess<S: Service> {

@@ -6,6 +6,7 @@
 pub mod child;
 pub mod config_file;
 pub mod iox;
+pub mod sabotage;
 pub mod serve;
 pub mod version;
 

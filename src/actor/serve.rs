@@ -9,7 +9,6 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use iceoryx2::prelude::ipc;
 use serde::{Deserialize, Serialize};
 
 use super::{Action, Damage, Host, HostError, Key, Observation, iox};
@@ -174,7 +173,7 @@ pub fn serve() -> io::Result<()> {
         // Unwinding through a port that just failed could do anything.
         std::process::exit(101);
     }));
-    let mut host: Option<(iox::InProcess<ipc::Service>, Domain)> = None;
+    let mut host: Option<(iox::Ipc, Domain)> = None;
     for line in io::stdin().lock().lines() {
         let request = match serde_json::from_str(&line?) {
             Ok(request) => request,
@@ -200,16 +199,12 @@ fn harness(error: impl ToString) -> HostError {
     HostError::Harness(error.to_string())
 }
 
-fn answer(
-    request: Request,
-    host: &mut Option<(iox::InProcess<ipc::Service>, Domain)>,
-) -> Result<Reply, HostError> {
+fn answer(request: Request, host: &mut Option<(iox::Ipc, Domain)>) -> Result<Reply, HostError> {
     let nobody = || HostError::Harness("no participant is hosted here".to_owned());
     Ok(match request {
         Request::Judge { config, service, flight_recorder, scenario, quirks, trace } => {
             let domain = Domain::of_config(&config).map_err(harness)?;
-            let mut host =
-                iox::InProcess::<ipc::Service>::new(&config, &service, scenario.service.clone())?;
+            let mut host = iox::Ipc::new(&config, &service, scenario.service.clone())?;
             let mut recorder = FlightRecorder::create(&flight_recorder, trace).map_err(harness)?;
             let outcome = lockstep::run(&scenario, &quirks, &mut host, &mut recorder);
             drop(host);
@@ -222,7 +217,7 @@ fn answer(
         }
         Request::Host { config, service, settings } => {
             let domain = Domain::of_config(&config).map_err(harness)?;
-            *host = Some((iox::InProcess::new(&config, &service, *settings)?, domain));
+            *host = Some((iox::Ipc::new(&config, &service, *settings)?, domain));
             Reply::Ready
         }
         Request::Perform(action) => {

@@ -12,3 +12,4 @@ mod jury;
 mod many_growths;
 mod port_limits;
 mod quirks;
+mod teeth;
