@@ -100,7 +100,8 @@ impl End {
             Self::Broken { breach, .. } => Some(breach.promise),
             Self::Stopped { error: HostError::Crashed(_), .. } => Some(Promise::NeverCrashes),
             Self::Stopped { error: HostError::Hung(_), .. } => Some(Promise::NeverHangs),
-            Self::Kept | Self::Stopped { error: HostError::Harness(_), .. } => None,
+            Self::Kept
+            | Self::Stopped { error: HostError::Harness(_) | HostError::Interrupted, .. } => None,
         }
     }
 }

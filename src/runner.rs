@@ -4,6 +4,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
     path::PathBuf,
+    sync::{Arc, atomic::AtomicBool},
     time::Duration,
 };
 
@@ -53,6 +54,7 @@ pub struct Runner {
     executable: Executable,
     deadline: Duration,
     quirks: BTreeSet<Switch>,
+    interrupted: Arc<AtomicBool>,
     sandbox: Option<Sandbox>,
     child: Option<Child>,
     scenarios: usize,
@@ -72,6 +74,7 @@ impl Runner {
             executable,
             deadline: DEADLINE,
             quirks: BTreeSet::new(),
+            interrupted: Arc::default(),
             sandbox: None,
             child: None,
             scenarios: 0,
@@ -82,6 +85,12 @@ impl Runner {
     #[must_use]
     pub fn with_deadline(self, deadline: Duration) -> Self {
         Self { deadline, ..self }
+    }
+
+    /// Gives up whatever it is doing, with [`HostError::Interrupted`], once this is set.
+    #[must_use]
+    pub fn interrupted_by(self, interrupted: Arc<AtomicBool>) -> Self {
+        Self { interrupted, ..self }
     }
 
     /// Lives with these quirks; without any, every breach ends its scenario.
@@ -180,12 +189,12 @@ impl Runner {
             quirks: self.quirks.clone(),
             trace,
         };
-        match child.ask(&request, self.deadline) {
+        match child.ask(&request, self.deadline, &self.interrupted) {
             Ok(Reply::Judged { outcome, census, trace }) => {
                 Ok((Judgement { outcome, trace }, census))
             }
             Ok(other) => Err(HostError::Harness(format!("unexpected reply {other:?}"))),
-            Err(HostError::Harness(error)) => Err(HostError::Harness(error)),
+            Err(error @ (HostError::Harness(_) | HostError::Interrupted)) => Err(error),
             Err(error) => {
                 let end = match serve::last_note(&flight_recorder) {
                     Some(Note { position, action }) => End::Stopped { position, action, error },
@@ -213,6 +222,7 @@ impl Runner {
         let mut host = ApartHost {
             executable: &self.executable,
             deadline: self.deadline,
+            interrupted: &self.interrupted,
             open: Request::Host {
                 config: config.to_owned(),
                 service: service.to_owned(),
@@ -221,13 +231,15 @@ impl Runner {
             participants: BTreeMap::new(),
         };
         let outcome = lockstep::run(scenario, &self.quirks, &mut host, &mut Silent);
-        if let End::Stopped { error: HostError::Harness(error), .. } = &outcome.end {
-            return Err(HostError::Harness(error.clone()));
+        if let End::Stopped { error, .. } = &outcome.end
+            && let HostError::Harness(_) | HostError::Interrupted = error
+        {
+            return Err(error.clone());
         }
         let mut census = Census::default();
         if outcome.end.is_kept() {
             for child in host.participants.values_mut() {
-                match child.ask(&Request::Census, self.deadline)? {
+                match child.ask(&Request::Census, self.deadline, &self.interrupted)? {
                     Reply::Counted(counted) => census.leftovers.extend(counted.leftovers),
                     other => return Err(HostError::Harness(format!("unexpected reply {other:?}"))),
                 }
@@ -243,6 +255,7 @@ impl Runner {
 struct ApartHost<'a> {
     executable: &'a Executable,
     deadline: Duration,
+    interrupted: &'a AtomicBool,
     open: Request,
     participants: BTreeMap<Key, Child>,
 }
@@ -251,13 +264,13 @@ impl Host for ApartHost<'_> {
     fn perform(&mut self, participant: Key, action: &Action) -> Result<Observation, HostError> {
         if let Action::Join { new, .. } = action {
             let mut child = Child::start(self.executable)?;
-            child.ask(&self.open, self.deadline)?;
+            child.ask(&self.open, self.deadline, self.interrupted)?;
             self.participants.insert(*new, child);
         }
         let child = self.participants.get_mut(&participant).ok_or_else(|| {
             HostError::Harness(format!("participant {participant} has no process"))
         })?;
-        match child.ask(&Request::Perform(action.clone()), self.deadline)? {
+        match child.ask(&Request::Perform(action.clone()), self.deadline, self.interrupted)? {
             Reply::Observed(observation) => Ok(observation),
             other => Err(HostError::Harness(format!("unexpected reply {other:?}"))),
         }
@@ -266,7 +279,7 @@ impl Host for ApartHost<'_> {
     fn audit(&mut self) -> Result<Vec<Damage>, HostError> {
         let mut damage = Vec::new();
         for child in self.participants.values_mut() {
-            match child.ask(&Request::Audit, self.deadline)? {
+            match child.ask(&Request::Audit, self.deadline, self.interrupted)? {
                 Reply::Audited(found) => damage.extend(found),
                 other => return Err(HostError::Harness(format!("unexpected reply {other:?}"))),
             }

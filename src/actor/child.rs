@@ -3,17 +3,24 @@
 use std::{
     ffi::OsString,
     io::{BufRead, BufReader, Write},
+    os::unix::process::CommandExt as _,
     path::PathBuf,
     process::{Child as Process, ChildStdin, Command, ExitStatus, Stdio},
-    sync::mpsc::{Receiver, RecvTimeoutError, channel},
+    sync::{
+        atomic::{AtomicBool, Ordering},
+        mpsc::{Receiver, RecvTimeoutError, channel},
+    },
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use super::{
     HostError,
     serve::{Reply, Request},
 };
+
+/// How long an interruption may go unnoticed.
+const ATTENTION: Duration = Duration::from_millis(50);
 
 /// How to start a child: the executable that understands the `serve` command.
 #[derive(Debug, Clone)]
@@ -51,6 +58,9 @@ impl Child {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
+            // Ctrl+C in a terminal is for the parent alone, which then ends its
+            // children; a child that died of it would look like a crash.
+            .process_group(0)
             .spawn()
             .map_err(|e| HostError::Harness(format!("start {}: {e}", executable.path.display())))?;
         let stdin = process.stdin.take();
@@ -71,15 +81,32 @@ impl Child {
     /// Sends a request and waits for its reply.
     ///
     /// # Errors
-    /// If the child ended or did not answer within `deadline`; it is dead and reaped
-    /// then.
-    pub fn ask(&mut self, request: &Request, deadline: Duration) -> Result<Reply, HostError> {
+    /// If the child ended, did not answer within `deadline`, or `interrupted` was set
+    /// meanwhile; it is dead and reaped then.
+    pub fn ask(
+        &mut self,
+        request: &Request,
+        deadline: Duration,
+        interrupted: &AtomicBool,
+    ) -> Result<Reply, HostError> {
         let mut line = serde_json::to_string(request)
             .map_err(|e| HostError::Harness(format!("request: {e}")))?;
         line.push('\n');
         // A child that is gone shows in its missing reply.
         let _ = self.stdin.as_mut().map(|stdin| stdin.write_all(line.as_bytes()));
-        match self.replies.recv_timeout(deadline) {
+        let until = Instant::now() + deadline;
+        let reply = loop {
+            let left = until.saturating_duration_since(Instant::now());
+            match self.replies.recv_timeout(left.min(ATTENTION)) {
+                Err(RecvTimeoutError::Timeout) if interrupted.load(Ordering::Relaxed) => {
+                    self.end();
+                    return Err(HostError::Interrupted);
+                }
+                Err(RecvTimeoutError::Timeout) if !left.is_zero() => {}
+                reply => break reply,
+            }
+        };
+        match reply {
             Ok(line) => match serde_json::from_str(&line) {
                 Ok(Reply::Panicked(message)) => {
                     self.end();

@@ -195,6 +195,9 @@ pub enum HostError {
     /// The action did not return in time.
     #[error("did not return within {0} ms")]
     Hung(u64),
+    /// Whoever runs the gauntlet wants it to stop.
+    #[error("interrupted")]
+    Interrupted,
     /// The harness itself failed.
     #[error("harness: {0}")]
     Harness(String),

@@ -8,7 +8,7 @@ use std::{
     fs, io,
     path::{Path, PathBuf},
     sync::{
-        Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     thread,
@@ -134,7 +134,7 @@ pub fn switches(quirks: &[Quirk]) -> BTreeSet<Switch> {
 /// report.
 pub fn run(
     plan: &Plan,
-    interrupted: &AtomicBool,
+    interrupted: &Arc<AtomicBool>,
     progress: &(dyn Fn(&Tally) + Sync),
 ) -> Result<RunReport, CampaignError> {
     let started = Instant::now();
@@ -146,27 +146,20 @@ pub fn run(
         switches: if plan.strict { BTreeSet::new() } else { switches(&quirks) },
         tally: Mutex::new(Tally::default()),
     };
-    let mut runner = campaign.new_runner();
-    let quirks = if plan.strict { Vec::new() } else { campaign.replay_proofs(quirks)? };
-    campaign.replay_fixtures(&mut runner)?;
-    drop(runner);
-    let deadline = Instant::now() + plan.time;
-    let next = AtomicU64::new(0);
-    let outcome = thread::scope(|scope| {
-        let workers: Vec<_> =
-            (0..plan.jobs).map(|_| scope.spawn(|| campaign.generate(&next, deadline))).collect();
-        workers.into_iter().try_for_each(|worker| {
-            worker.join().unwrap_or_else(|_| {
-                Err(HostError::Harness("a worker thread panicked".to_owned()).into())
-            })
-        })
-    });
-    outcome?;
+    let mut proofs = Vec::new();
+    let done = if plan.strict { Ok(()) } else { campaign.replay_proofs(quirks, &mut proofs) }
+        .and_then(|()| campaign.replay_fixtures())
+        .and_then(|()| campaign.generate_on_all_workers());
+    match done {
+        // What was judged until then is worth reporting.
+        Err(CampaignError::Host(HostError::Interrupted)) => {}
+        done => done?,
+    }
     let tally = campaign.tally.into_inner().unwrap_or_else(PoisonError::into_inner);
     let sightings = |quirk: &Quirk| {
         quirk.switch.and_then(|switch| tally.sightings.get(&switch)).copied().unwrap_or(0)
     };
-    let quirks = quirks
+    let quirks = proofs
         .into_iter()
         .map(|(quirk, shows)| QuirkReport {
             sightings: sightings(&quirk),
@@ -229,7 +222,7 @@ impl<'a> Case<'a> {
 
 struct Campaign<'a> {
     plan: &'a Plan,
-    interrupted: &'a AtomicBool,
+    interrupted: &'a Arc<AtomicBool>,
     progress: &'a (dyn Fn(&Tally) + Sync),
     switches: BTreeSet<Switch>,
     tally: Mutex<Tally>,
@@ -237,8 +230,9 @@ struct Campaign<'a> {
 
 impl Campaign<'_> {
     fn new_runner(&self) -> Runner {
-        let mut runner =
-            Runner::new(self.plan.executable.clone()).with_deadline(self.plan.deadline);
+        let mut runner = Runner::new(self.plan.executable.clone())
+            .with_deadline(self.plan.deadline)
+            .interrupted_by(Arc::clone(self.interrupted));
         runner.live_with(self.switches.clone());
         runner
     }
@@ -253,10 +247,13 @@ impl Campaign<'_> {
 
     /// Runs every quirk's proof strictly. A proof of this release must show; one of
     /// another release must not.
-    fn replay_proofs(&self, active: Vec<Quirk>) -> Result<Vec<(Quirk, bool)>, CampaignError> {
-        let mut runner = Runner::new(self.plan.executable.clone()).with_deadline(PROOF_DEADLINE);
+    fn replay_proofs(
+        &self,
+        active: Vec<Quirk>,
+        reports: &mut Vec<(Quirk, bool)>,
+    ) -> Result<(), CampaignError> {
+        let mut runner = self.new_runner().with_deadline(PROOF_DEADLINE);
         let runner = &mut runner;
-        let mut reports = Vec::new();
         for quirk in Quirk::known()? {
             if self.is_interrupted() {
                 break;
@@ -280,10 +277,12 @@ impl Campaign<'_> {
                 )?;
             }
         }
-        Ok(reports)
+        Ok(())
     }
 
-    fn replay_fixtures(&self, runner: &mut Runner) -> Result<(), CampaignError> {
+    fn replay_fixtures(&self) -> Result<(), CampaignError> {
+        let mut runner = self.new_runner();
+        let runner = &mut runner;
         for (name, scenario) in fixtures()? {
             for layout in [Layout::Together, Layout::Apart] {
                 if self.is_interrupted() {
@@ -294,6 +293,21 @@ impl Campaign<'_> {
             }
         }
         Ok(())
+    }
+
+    fn generate_on_all_workers(&self) -> Result<(), CampaignError> {
+        let deadline = Instant::now() + self.plan.time;
+        let next = AtomicU64::new(0);
+        thread::scope(|scope| {
+            let workers: Vec<_> = (0..self.plan.jobs)
+                .map(|_| scope.spawn(|| self.generate(&next, deadline)))
+                .collect();
+            workers.into_iter().try_for_each(|worker| {
+                worker.join().unwrap_or_else(|_| {
+                    Err(HostError::Harness("a worker thread panicked".to_owned()).into())
+                })
+            })
+        })
     }
 
     fn generate(&self, next: &AtomicU64, deadline: Instant) -> Result<(), CampaignError> {
