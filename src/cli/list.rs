@@ -16,10 +16,17 @@ pub(super) struct ListArguments {
     /// How to print
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
+    /// Print the quirks as the Markdown table of the README, and nothing else
+    #[arg(long)]
+    quirks_markdown: bool,
 }
 
 pub(super) fn list(arguments: &ListArguments) -> anyhow::Result<Exit> {
     let quirks = Quirk::known()?;
+    if arguments.quirks_markdown {
+        print!("{}", quirks_as_markdown(&quirks));
+        return Ok(Exit::Green);
+    }
     let fixtures = campaign::fixtures()?;
     if arguments.format == Format::Json {
         let promises: Vec<_> = Promise::ALL
@@ -68,6 +75,25 @@ pub(super) fn list(arguments: &ListArguments) -> anyhow::Result<Exit> {
     }
     println!("{table}");
     Ok(Exit::Green)
+}
+
+fn quirks_as_markdown(quirks: &[Quirk]) -> String {
+    let mut out = "| quirk | breaks | releases | seen on | severity | what happens |\n".to_owned();
+    out.push_str("| --- | --- | --- | --- | --- | --- |\n");
+    for quirk in quirks {
+        let ran: Vec<_> =
+            quirk.ran.iter().filter(|v| quirk.affects(v)).map(ToString::to_string).collect();
+        out.push_str(&format!(
+            "| `{}` | `{}` | `{}` | {} | {} | {} |\n",
+            quirk.id,
+            quirk.promise,
+            quirk.versions,
+            ran.join(", "),
+            quirk.severity,
+            quirk.sentence.trim().replace('\n', " "),
+        ));
+    }
+    out
 }
 
 fn new_table<const N: usize>(header: [&str; N]) -> Table {

@@ -73,3 +73,17 @@ fn no_two_quirks_of_a_release_have_the_same_proof() {
     let proofs: BTreeSet<_> = quirks.iter().map(proof).collect();
     assert_eq!(proofs.len(), quirks.len());
 }
+
+#[test]
+fn the_readme_lists_every_quirk_as_the_command_prints_them() {
+    let printed = assert_cmd::Command::new(env!("CARGO_BIN_EXE_gauntlet"))
+        .args(["list", "--quirks-markdown"])
+        .output()
+        .unwrap();
+    let table = String::from_utf8(printed.stdout).unwrap();
+    assert!(table.lines().count() > 2, "{table}");
+    assert!(
+        include_str!("../../README.md").contains(&table),
+        "the README's table of quirks is stale; it should be:\n{table}"
+    );
+}
