@@ -6,7 +6,7 @@ use std::{
     io::Read as _,
     path::Path,
     process::{Child, Command, ExitStatus, Stdio},
-    sync::atomic::AtomicBool,
+    sync::{Arc, atomic::AtomicBool},
     time::{Duration, Instant},
 };
 
@@ -260,7 +260,8 @@ fn a_hang_is_reported_as_such_and_its_case_is_saved() {
         out: out.path().to_owned(),
         strict: true,
     };
-    let report = campaign::run(&plan, &AtomicBool::new(false), &|_| {}).unwrap();
+    let never = Arc::new(AtomicBool::new(false));
+    let report = campaign::run(&plan, &never, &|_| {}).unwrap();
     assert_eq!(report.verdict(Promise::NeverHangs), Verdict::Hung);
     assert!(!report.is_green());
     for finding in &report.findings {
