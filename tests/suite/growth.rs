@@ -16,15 +16,15 @@ use crate::jury::{Checks, for_all, keeps_its_promises, layouts};
 
 /// Scenarios per property, for a suite of less than a minute.
 mod cases {
-    pub(super) const GROWTH: u32 = 250;
-    pub(super) const INTERLEAVING: u32 = 150;
-    pub(super) const CHURN: u32 = 80;
-    pub(super) const LIMITS: u32 = 120;
-    pub(super) const ROUND_TRIP: u32 = 120;
-    pub(super) const STATIC: u32 = 100;
-    pub(super) const STRATEGIES: u32 = 80;
-    pub(super) const HELD: u32 = 100;
-    pub(super) const FAR_END: u32 = 60;
+    pub(super) const GROWTH: u32 = 150;
+    pub(super) const INTERLEAVING: u32 = 80;
+    pub(super) const CHURN: u32 = 60;
+    pub(super) const LIMITS: u32 = 60;
+    pub(super) const ROUND_TRIP: u32 = 80;
+    pub(super) const STATIC: u32 = 60;
+    pub(super) const STRATEGIES: u32 = 50;
+    pub(super) const HELD: u32 = 60;
+    pub(super) const FAR_END: u32 = 40;
 }
 
 fn keeps(cases: u32, family: Family) -> Checks {
