@@ -9,6 +9,7 @@ pub mod exit;
 pub mod lockstep;
 pub mod model;
 pub mod payload;
+pub mod position;
 pub mod report;
 pub mod runner;
 pub mod sandbox;

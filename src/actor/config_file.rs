@@ -15,10 +15,9 @@ use iceoryx2::{
 };
 use toml::de::{DeTable, Deserializer};
 
-mod keys;
-mod position;
+use crate::position::Position;
 
-pub use position::Position;
+mod keys;
 
 /// A config file iceoryx2 accepted.
 #[derive(Debug, Clone)]

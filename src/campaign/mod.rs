@@ -401,12 +401,14 @@ impl Campaign<'_> {
             };
             judged.filter(|judged| judged.outcome.end.promise() == Some(promise))
         };
+        // Each repetition of a hang takes its whole deadline.
+        let tries = if promise == Promise::NeverHangs { 1 } else { CONFIRMATIONS };
         let mut confirmed = 0;
-        for _ in 0..CONFIRMATIONS {
+        for _ in 0..tries {
             confirmed += usize::from(shows(runner, scenario).is_some());
         }
         let mut small = scenario.clone();
-        if confirmed == CONFIRMATIONS && !is_small {
+        if confirmed == tries && !is_small {
             let until = Instant::now() + SHRINK_TIME;
             small = shrink::shrink(scenario, SHRINK_BUDGET, |candidate| {
                 Instant::now() < until
@@ -431,8 +433,8 @@ impl Campaign<'_> {
             layout,
             end,
             case: path,
-            steps: (scenario.steps.len(), small.steps.len()),
-            confirmed: (confirmed, CONFIRMATIONS),
+            steps: (scenario.written_steps(), small.written_steps()),
+            confirmed: (confirmed, tries),
             times: 1,
         });
         Ok(())
@@ -457,7 +459,8 @@ impl Campaign<'_> {
 #[must_use]
 pub fn exchange_strategies(scenario: &Scenario) -> Scenario {
     let mut exchanged = scenario.clone();
-    for step in &mut exchanged.steps {
+    let repeated = exchanged.repeat.iter_mut().flat_map(|repeat| &mut repeat.steps);
+    for step in exchanged.steps.iter_mut().chain(repeated) {
         if let Step::CreateClient { strategy, .. } | Step::CreateServer { strategy, .. } = step {
             *strategy = match *strategy {
                 Strategy::Static => Strategy::Static,

@@ -1,6 +1,7 @@
 //! Commands, one file each.
 
 mod clean;
+mod config;
 mod list;
 mod replay;
 mod run;
@@ -14,7 +15,7 @@ use std::{
 use anyhow::Context as _;
 use clap::{Parser, Subcommand, ValueEnum};
 use iox2_gauntlet::{
-    actor::{child::Executable, serve, version},
+    actor::{HostError, child::Executable, serve, version},
     exit::Exit,
     scenario::file::ScenarioFileError,
 };
@@ -50,6 +51,8 @@ enum Command {
     Replay(replay::ReplayArguments),
     /// Find a smaller scenario that breaks the same promise
     Shrink(shrink::ShrinkArguments),
+    /// Check config files against this iceoryx2, which silently ignores unknown keys
+    Config(config::ConfigArguments),
     /// Remove what dead runs left behind
     Clean,
     /// Execute scenarios for a parent process
@@ -72,12 +75,16 @@ impl Arguments {
             Command::List(arguments) => list::list(&arguments),
             Command::Replay(arguments) => replay::replay(&arguments),
             Command::Shrink(arguments) => shrink::shrink(&arguments),
+            Command::Config(arguments) => config::config(&arguments),
             Command::Clean => clean::clean(),
             Command::Serve => {
                 serve::serve().map(|()| Exit::Green).context("serve a parent process")
             }
         };
         done.unwrap_or_else(|error| {
+            if let Some(HostError::Interrupted) = error.downcast_ref() {
+                return Exit::Interrupted;
+            }
             eprintln!("gauntlet: {}", explain(&error));
             if error.downcast_ref::<ScenarioFileError>().is_some() {
                 Exit::Usage

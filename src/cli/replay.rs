@@ -34,7 +34,7 @@ pub(super) fn replay(arguments: &ReplayArguments) -> anyhow::Result<Exit> {
         .iter()
         .map(|path| Ok((path, load(path)?)))
         .collect::<Result<Vec<_>, ScenarioFileError>>()?;
-    let mut runner = Runner::new(super::this_executable()?);
+    let mut runner = Runner::new(super::this_executable()?).interrupted_by(super::interruption()?);
     if arguments.lenient {
         runner.live_with(campaign::switches(&campaign::active_quirks()?));
     }

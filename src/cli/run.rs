@@ -35,7 +35,7 @@ pub(super) struct RunArguments {
     #[arg(long, value_name = "N")]
     jobs: Option<usize>,
     /// Time a single scenario may take
-    #[arg(long, value_name = "DURATION", default_value = "20s", value_parser = super::duration)]
+    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = super::duration)]
     deadline: Duration,
     /// Judge as if no quirk were known
     #[arg(long)]

@@ -28,7 +28,7 @@ pub(super) struct ShrinkArguments {
 pub(super) fn shrink(arguments: &ShrinkArguments) -> anyhow::Result<Exit> {
     let original = super::replay::load(&arguments.file)?;
     let layout = if arguments.apart { Layout::Apart } else { Layout::Together };
-    let mut runner = Runner::new(super::this_executable()?);
+    let mut runner = Runner::new(super::this_executable()?).interrupted_by(super::interruption()?);
     let Some(promise) = runner.judge(&original, layout, false)?.outcome.end.promise() else {
         println!(
             "KEPT {}: it breaks no promise, so there is nothing to shrink",
@@ -46,8 +46,8 @@ pub(super) fn shrink(arguments: &ShrinkArguments) -> anyhow::Result<Exit> {
     campaign::save_case(&out, &small, &end, &mut runner, layout)?;
     println!(
         "BROKEN {promise}: {} steps instead of {}, written to {}",
-        small.steps.len(),
-        original.steps.len(),
+        small.written_steps(),
+        original.written_steps(),
         out.display()
     );
     Ok(Exit::Broken)

@@ -33,6 +33,10 @@ pub use census::Census;
 /// Where Linux keeps POSIX shared-memory objects.
 pub const SHM_DIR: &str = "/dev/shm";
 
+/// Bytes of shared memory a run may touch at a time: a few ports with a few messages
+/// of some hundred kilobytes each.
+const NEEDED_SHM: u64 = 16 << 20;
+
 /// Every name the gauntlet makes outside its working directory begins with this.
 const FAMILY: &str = "gnt";
 
@@ -48,6 +52,14 @@ pub enum SandboxError {
         path: PathBuf,
         /// What the system said.
         source: io::Error,
+    },
+    /// `/dev/shm` is nearly full: iceoryx2 would fault, and it would not be its fault.
+    #[error("{} has only {free} bytes free, a run needs {NEEDED_SHM}; make room or enlarge it", path.display())]
+    NoSpace {
+        /// `/dev/shm`.
+        path: PathBuf,
+        /// Bytes free.
+        free: u64,
     },
     /// A config fragment that is not TOML or sets what the sandbox owns.
     #[error("config fragment: {0}")]
@@ -126,6 +138,7 @@ impl Sandbox {
     /// If the directory or the config file cannot be written.
     pub fn new() -> Result<Self, SandboxError> {
         static COUNTER: AtomicU32 = AtomicU32::new(0);
+        check_shared_memory()?;
         let owner = Owner::this_process()?;
         let name = format!("{owner}-{}", COUNTER.fetch_add(1, Ordering::Relaxed));
         let base = std::env::temp_dir();
@@ -206,6 +219,17 @@ impl Sandbox {
     pub fn census(&self) -> Result<Census, SandboxError> {
         Census::take(&self.prefix, &self.root())
     }
+}
+
+fn check_shared_memory() -> Result<(), SandboxError> {
+    let path = Path::new(SHM_DIR);
+    let stat = rustix::fs::statvfs(path)
+        .map_err(|errno| SandboxError::io("inspect", path)(errno.into()))?;
+    let free = stat.f_bavail.saturating_mul(stat.f_frsize);
+    if free < NEEDED_SHM {
+        return Err(SandboxError::NoSpace { path: path.to_owned(), free });
+    }
+    Ok(())
 }
 
 fn subtable<'a>(

@@ -9,7 +9,8 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::{SCHEMA, Scenario, Step};
+use super::{Repeat, SCHEMA, Scenario, Step};
+use crate::position::Position;
 
 /// Why a scenario file could not be used.
 #[derive(Debug, thiserror::Error)]
@@ -56,14 +57,6 @@ struct Stated {
     schema: toml::Spanned<u32>,
 }
 
-/// Line and column, both counted from 1, of a byte offset in `text`.
-#[must_use]
-pub fn line_and_column(text: &str, offset: usize) -> (usize, usize) {
-    let before = text.get(..offset).unwrap_or(text);
-    let line_start = before.rfind('\n').map_or(0, |i| i + 1);
-    (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)
-}
-
 impl Scenario {
     /// Reads a scenario file.
     ///
@@ -87,7 +80,7 @@ impl Scenario {
         if let Ok(Stated { schema }) = toml::from_str(text)
             && *schema.get_ref() != SCHEMA
         {
-            let (line, column) = line_and_column(text, schema.span().start);
+            let Position { line, column } = Position::of_offset(text, schema.span().start);
             let found = schema.into_inner();
             return Err(ScenarioFileError::Schema { path: path.to_owned(), line, column, found });
         }
@@ -115,7 +108,15 @@ impl Scenario {
                 }
             }
         }
-        out.push_str("]\n\n[service]\n");
+        out.push_str("]\n");
+        if let Some(Repeat { times, steps }) = &self.repeat {
+            let _ = writeln!(out, "\n[repeat]\ntimes = {times}\nsteps = [");
+            for step in steps {
+                let _ = writeln!(out, "    {},", inline(step));
+            }
+            out.push_str("]\n");
+        }
+        out.push_str("\n[service]\n");
         out.push_str(&toml::to_string(&self.service).unwrap_or_default());
         out
     }
@@ -138,7 +139,8 @@ pub fn parse_toml<T: serde::de::DeserializeOwned>(
     path: &Path,
 ) -> Result<T, ScenarioFileError> {
     toml::from_str(text).map_err(|error| {
-        let (line, column) = error.span().map_or((1, 1), |span| line_and_column(text, span.start));
+        let start = error.span().map_or(0, |span| span.start);
+        let Position { line, column } = Position::of_offset(text, start);
         let mut message = error.message().to_owned();
         if let Some(meant) = nearest(&message) {
             message.push_str(&format!("; did you mean `{meant}`?"));

@@ -14,7 +14,7 @@ use proptest::{
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Backpressure, LoanForm, OpenMode, PayloadType, Requirement, SCHEMA, Scenario, Settings,
+    Backpressure, LoanForm, OpenMode, PayloadType, Repeat, Requirement, SCHEMA, Scenario, Settings,
     SettingsVia, SettleOrder, Step, Strategy as Allocation,
 };
 use crate::model::{GROWTHS, SHORTEST_IMPOSSIBLE};
@@ -31,21 +31,34 @@ pub enum Family {
     Churn,
     /// Nodes, ports and requirements around the limits.
     Limits,
+    /// One random turn of traffic, repeated more often than a port can grow: whatever a
+    /// turn leaks adds up until a loan fails.
+    Turnover,
     /// Strictly growing lengths up to and past the last possible growth.
     ManyGrowths,
 }
 
 impl Family {
     /// All families, in the order they take turns.
-    pub const ALL: [Self; 5] =
-        [Self::Growth, Self::Interleaving, Self::Churn, Self::Limits, Self::ManyGrowths];
+    pub const ALL: [Self; 6] = [
+        Self::Growth,
+        Self::Interleaving,
+        Self::Churn,
+        Self::Limits,
+        Self::Turnover,
+        Self::ManyGrowths,
+    ];
 
-    /// The family of the `index`-th scenario of a run. Many growths take a hundred
-    /// times as long as the others and have their turn accordingly seldom.
+    /// The family of the `index`-th scenario of a run. Turnovers and many
+    /// growths take a hundred times as long as the others and have their turn accordingly
+    /// seldom.
     #[must_use]
     pub fn of_turn(index: u64) -> Self {
         if index % 64 == 7 {
             return Self::ManyGrowths;
+        }
+        if index % 32 == 15 {
+            return Self::Turnover;
         }
         match index % 8 {
             0 | 4 => Self::Growth,
@@ -62,6 +75,7 @@ impl Family {
             Self::Interleaving => interleaving().boxed(),
             Self::Churn => churn().boxed(),
             Self::Limits => limits().boxed(),
+            Self::Turnover => turnover().boxed(),
             Self::ManyGrowths => many_growths().boxed(),
         }
     }
@@ -334,6 +348,7 @@ fn scenario(
             settle,
             service,
             steps: opening.into_iter().chain(phrases.into_iter().flatten()).collect(),
+            repeat: None,
         },
     )
 }
@@ -400,6 +415,46 @@ fn limits() -> impl Strategy<Value = Scenario> {
     scenario(settings(), vec(Just(join()), 1..3), phrases, 5..30)
 }
 
+fn turnover() -> impl Strategy<Value = Scenario> {
+    let opening = (create_client(), create_server(), prop::option::of(create_server())).prop_map(
+        |(client, server, another)| {
+            [join(), client, server].into_iter().chain(another).collect::<Vec<_>>()
+        },
+    );
+    let phrases = Union::new_weighted(vec![(6, traffic()), (2, release()), (1, reconnection())]);
+    let turn = vec(phrases, 2..7).prop_map(|phrases| phrases.concat());
+    (settings(), settle(), opening, turn, GROWTHS + 10..GROWTHS + 40).prop_map(
+        |(service, settle, opening, turn, times)| {
+            let let_go = [
+                Step::DropRequest { request: 0 },
+                Step::DropLoanedResponse { response: 0 },
+                Step::DropPending { pending: 0 },
+                Step::DropActive { active: 0 },
+                Step::DropResponse { response: 0 },
+            ];
+            let whole_turn = turn.iter().copied().chain(let_go.repeat(4));
+            let repeat = Some(Repeat { times, steps: whole_turn.collect() });
+            Scenario {
+                schema: SCHEMA,
+                title: String::new(),
+                settle,
+                service,
+                steps: opening,
+                repeat,
+            }
+        },
+    )
+}
+
+/// A port leaves and another one takes its place.
+fn reconnection() -> BoxedStrategy<Vec<Step>> {
+    prop_oneof![
+        create_client().prop_map(|create| vec![Step::DropClient { client: 0 }, create]),
+        create_server().prop_map(|create| vec![Step::DropServer { server: 0 }, create]),
+    ]
+    .boxed()
+}
+
 fn many_growths() -> impl Strategy<Value = Scenario> {
     let small = Just(Settings {
         max_clients: 1,
@@ -461,7 +516,7 @@ fn many_growths() -> impl Strategy<Value = Scenario> {
                     }
                 }
             }
-            Scenario { schema: SCHEMA, title: String::new(), settle, service, steps }
+            Scenario { schema: SCHEMA, title: String::new(), settle, service, steps, repeat: None }
         },
     )
 }

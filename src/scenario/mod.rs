@@ -31,6 +31,19 @@ pub struct Scenario {
     pub service: Settings,
     /// What happens.
     pub steps: Vec<Step>,
+    /// What happens then, again and again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repeat: Option<Repeat>,
+}
+
+/// Steps that are taken more than once.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Repeat {
+    /// How often.
+    pub times: usize,
+    /// What happens each time.
+    pub steps: Vec<Step>,
 }
 
 impl Scenario {
@@ -43,7 +56,23 @@ impl Scenario {
             settle: SettleOrder::default(),
             service: Settings::default(),
             steps,
+            repeat: None,
         }
+    }
+
+    /// All steps in the order they are taken, repetitions written out.
+    pub fn all_steps(&self) -> impl Iterator<Item = &Step> {
+        let repeated = self
+            .repeat
+            .iter()
+            .flat_map(|repeat| std::iter::repeat_n(&repeat.steps, repeat.times).flatten());
+        self.steps.iter().chain(repeated)
+    }
+
+    /// Number of steps a person has to read.
+    #[must_use]
+    pub fn written_steps(&self) -> usize {
+        self.steps.len() + self.repeat.as_ref().map_or(0, |repeat| repeat.steps.len())
     }
 }
 

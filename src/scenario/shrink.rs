@@ -3,7 +3,9 @@
 //! Works on the scenario itself, not on the strategy that generated it, so that a
 //! case from a file, or one that kills its process, shrinks as well as any other.
 
-use super::{LoanForm, Scenario, Settings, SettleOrder, Step, Strategy};
+use std::{collections::HashSet, mem::discriminant};
+
+use super::{LoanForm, Repeat, Scenario, Settings, SettleOrder, Step, Strategy};
 
 /// Rounds over all kinds of simplification at most; later ones gain little.
 const PASSES: usize = 6;
@@ -30,9 +32,12 @@ pub fn shrink(
     };
     for _ in 0..PASSES {
         let before = best.clone();
-        drop_kinds(&mut best, &mut attempt);
-        drop_steps(&mut best, &mut attempt);
-        simplify_steps(&mut best, &mut attempt);
+        repeat_less(&mut best, &mut attempt);
+        for list in [first_steps, repeated_steps] {
+            drop_kinds(list, &mut best, &mut attempt);
+            drop_steps(list, &mut best, &mut attempt);
+            simplify_steps(list, &mut best, &mut attempt);
+        }
         simplify_service(&mut best, &mut attempt);
         if best == before {
             break;
@@ -43,42 +48,81 @@ pub fn shrink(
 
 type Attempt<'a> = dyn FnMut(Scenario, &mut Scenario) -> bool + 'a;
 
+/// One of the two lists of steps a scenario has.
+type List = fn(&mut Scenario) -> Option<&mut Vec<Step>>;
+
+fn first_steps(scenario: &mut Scenario) -> Option<&mut Vec<Step>> {
+    Some(&mut scenario.steps)
+}
+
+fn repeated_steps(scenario: &mut Scenario) -> Option<&mut Vec<Step>> {
+    scenario.repeat.as_mut().map(|repeat| &mut repeat.steps)
+}
+
+/// The scenario with one of its lists changed.
+fn with_list(list: List, scenario: &Scenario, change: impl FnOnce(&mut Vec<Step>)) -> Scenario {
+    let mut candidate = scenario.clone();
+    if let Some(steps) = list(&mut candidate) {
+        change(steps);
+    }
+    candidate
+}
+
+fn steps_of(list: List, scenario: &Scenario) -> Vec<Step> {
+    list(&mut scenario.clone()).map(std::mem::take).unwrap_or_default()
+}
+
+/// Repeats not at all, once, or less often.
+fn repeat_less(best: &mut Scenario, attempt: &mut Attempt<'_>) {
+    let Some(Repeat { times, steps }) = best.repeat.clone() else { return };
+    let mut candidate = Scenario { repeat: None, ..best.clone() };
+    if attempt(candidate.clone(), best) {
+        return;
+    }
+    candidate.steps.extend(&steps);
+    if attempt(candidate, best) {
+        return;
+    }
+    for times in [2, times / 2, times - times / 4, times - times / 8, times.saturating_sub(1)] {
+        let repeat = Some(Repeat { times, steps: steps.clone() });
+        if attempt(Scenario { repeat, ..best.clone() }, best) {
+            return;
+        }
+    }
+}
+
 /// Removes all steps of one kind at a time, which thins out long uniform scenarios.
-fn drop_kinds(best: &mut Scenario, attempt: &mut Attempt<'_>) {
-    let mut kinds: Vec<_> = best.steps.iter().map(std::mem::discriminant).collect();
-    kinds.dedup();
-    let mut tried = std::collections::HashSet::new();
-    for kind in kinds {
+fn drop_kinds(list: List, best: &mut Scenario, attempt: &mut Attempt<'_>) {
+    let mut tried = HashSet::new();
+    for kind in steps_of(list, best).iter().map(discriminant) {
         if tried.insert(kind) {
-            let mut candidate = best.clone();
-            candidate.steps.retain(|step| std::mem::discriminant(step) != kind);
-            attempt(candidate, best);
+            let thinner = |steps: &mut Vec<Step>| steps.retain(|step| discriminant(step) != kind);
+            attempt(with_list(list, best, thinner), best);
         }
     }
 }
 
 /// Removes runs of steps: halves first, single steps last.
-fn drop_steps(best: &mut Scenario, attempt: &mut Attempt<'_>) {
-    let mut run = best.steps.len();
+fn drop_steps(list: List, best: &mut Scenario, attempt: &mut Attempt<'_>) {
+    let mut run = steps_of(list, best).len();
     while run > 0 {
-        let mut end = best.steps.len();
+        let mut end = steps_of(list, best).len();
         while end > 0 {
             let start = end.saturating_sub(run);
-            let mut candidate = best.clone();
-            candidate.steps.drain(start..end);
-            attempt(candidate, best);
-            end = start.min(best.steps.len());
+            let shorter = |steps: &mut Vec<Step>| {
+                steps.drain(start..end);
+            };
+            attempt(with_list(list, best, shorter), best);
+            end = start.min(steps_of(list, best).len());
         }
         run /= 2;
     }
 }
 
-fn simplify_steps(best: &mut Scenario, attempt: &mut Attempt<'_>) {
-    for i in 0..best.steps.len() {
-        for simpler in simpler_steps(&best.steps[i]) {
-            let mut candidate = best.clone();
-            candidate.steps[i] = simpler;
-            if attempt(candidate, best) {
+fn simplify_steps(list: List, best: &mut Scenario, attempt: &mut Attempt<'_>) {
+    for (i, step) in steps_of(list, best).iter().enumerate() {
+        for simpler in simpler_steps(step) {
+            if attempt(with_list(list, best, |steps| steps[i] = simpler), best) {
                 break;
             }
         }
@@ -262,5 +306,17 @@ mod tests {
             true
         });
         assert!(asked <= 7);
+    }
+
+    #[test]
+    fn a_repetition_shrinks_to_the_turn_that_matters_and_as_few_of_them_as_needed() {
+        let scenario = scenario_of_run(1, 15);
+        assert!(scenario.repeat.as_ref().is_some_and(|repeat| repeat.times > 200));
+        let drops = |scenario: &Scenario| {
+            scenario.all_steps().filter(|step| matches!(step, Step::DropActive { .. })).count()
+        };
+        let small = shrink(&scenario, 10_000, |candidate| drops(candidate) >= 100);
+        assert!(drops(&small) < 130, "{small:?}");
+        assert!(small.written_steps() <= 4, "{small:?}");
     }
 }

@@ -211,3 +211,18 @@ fn the_limits_of_the_file_are_the_limits_of_the_service() {
         .stdout(predicate::str::contains("at most 4 clients, 2 servers, 2 nodes"));
     assert_nothing_left(&sandbox);
 }
+
+#[test]
+fn the_gauntlet_names_keys_without_effect_and_refuses_a_broken_file() {
+    let gauntlet = || assert_cmd::Command::new(env!("CARGO_BIN_EXE_gauntlet"));
+    gauntlet()
+        .args(["config", "fixtures/config/misspelt-key.toml"])
+        .assert()
+        .code(0)
+        .stdout(predicates::str::contains("has no effect"));
+    gauntlet()
+        .args(["config", "fixtures/config/wrong-type.toml"])
+        .assert()
+        .code(2)
+        .stderr(predicates::str::contains("fixtures/config/wrong-type.toml:"));
+}

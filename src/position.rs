@@ -13,7 +13,8 @@ pub struct Position {
 
 impl Position {
     /// The position of the byte at `offset`; where no character begins it is the end.
-    pub(super) fn of_offset(text: &str, offset: usize) -> Self {
+    #[must_use]
+    pub fn of_offset(text: &str, offset: usize) -> Self {
         let before = text.get(..offset).unwrap_or(text);
         let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
         Self {
