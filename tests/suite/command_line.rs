@@ -196,7 +196,7 @@ fn a_run_leaves_its_report_where_latest_points_and_repeats_itself_by_seed() {
     assert_eq!(first["seed"], 7);
     assert_eq!(first["interrupted"], false);
     assert_eq!(first["findings"], serde_json::json!([]));
-    let generated = ["growth", "interleaving", "churn", "limits", "manygrowths"];
+    let generated = ["growth", "interleaving", "churn", "limits", "turnover", "manygrowths"];
     let generated = generated.map(|family| first["scenarios"][family].as_u64().unwrap_or(0));
     assert_eq!(generated.iter().sum::<u64>(), 20, "{}", first["scenarios"]);
 
