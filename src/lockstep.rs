@@ -294,6 +294,28 @@ impl Run<'_> {
                 actions += 1;
             }
         }
+        self.check_mapped_objects(Position::FullLoad(actions))
+    }
+
+    /// All messages are small and new now: segments of earlier growths are unused.
+    fn check_mapped_objects(&mut self, position: Position) -> Result<(), End> {
+        let Some(most) = self.model.most_mapped_objects() else { return Ok(()) };
+        let action = || "count mapped shared memory".to_owned();
+        let mapped = self.host.mapped_objects().map_err(|error| End::Stopped {
+            position,
+            action: action(),
+            error,
+        })?;
+        let promise = Promise::UnusedMemoryIsReleased;
+        if mapped > most {
+            let breach = Breach {
+                promise,
+                expected: format!("at most {most} mapped objects"),
+                observed: mapped.to_string(),
+            };
+            return Err(End::Broken { position, action: action(), breach });
+        }
+        *self.checks.entry(promise).or_default() += 1;
         Ok(())
     }
 

@@ -286,4 +286,15 @@ impl Host for ApartHost<'_> {
         }
         Ok(damage)
     }
+
+    fn mapped_objects(&mut self) -> Result<usize, HostError> {
+        let mut sum = 0;
+        for child in self.participants.values_mut() {
+            match child.ask(&Request::MappedObjects, self.deadline, self.interrupted)? {
+                Reply::Mapped(count) => sum += count,
+                other => return Err(HostError::Harness(format!("unexpected reply {other:?}"))),
+            }
+        }
+        Ok(sum)
+    }
 }

@@ -11,6 +11,7 @@ use super::{
 use crate::{
     model::SHORTEST_IMPOSSIBLE,
     payload::{self, MessageId},
+    sandbox::census,
     scenario::{LoanForm, OpenMode, PayloadType, Requirement, Settings, SettingsVia, Strategy},
 };
 
@@ -461,5 +462,9 @@ impl<S: Service> Host for InProcess<S> {
         self.loaned.iter().for_each(|(&k, w)| check(k, w.id, w.object.payload()));
         self.responses.iter().for_each(|(&k, w)| check(k, w.id, w.object.payload()));
         Ok(damage)
+    }
+
+    fn mapped_objects(&mut self) -> Result<usize, HostError> {
+        Ok(census::mapped_objects(&self.config.global.prefix.to_string())?)
     }
 }

@@ -216,4 +216,11 @@ pub trait Host {
     /// # Errors
     /// If reading did not return.
     fn audit(&mut self) -> Result<Vec<Damage>, HostError>;
+
+    /// Number of shared-memory objects of the domain that are mapped, summed over the
+    /// processes of the participants.
+    ///
+    /// # Errors
+    /// If the answer did not arrive.
+    fn mapped_objects(&mut self) -> Result<usize, HostError>;
 }

@@ -55,6 +55,7 @@ sabotages! {
     GrowStatic breaks StaticRefusesLongerThanHint: "a static port grants a loan beyond its hint";
     LeaveOldBytes breaks LoanSliceIsDefault: "loan_slice leaves what was there";
     MeasureLoanWrongly breaks LoanHasRequestedLength: "a loan is one element too long";
+    HoardSegments breaks UnusedMemoryIsReleased: "segments stay mapped that nobody uses";
     DamageHeldData breaks HeldDataStaysIntact: "held data changes";
     RememberRefusal breaks RefusedLoanChangesNothing: "a refused loan keeps counting";
     ForgetActiveLimit breaks ActiveRequestLimit: "one active request too many is sent";
@@ -104,6 +105,11 @@ impl<H: Host> Host for Saboteur<H> {
             damage.extend(false_mismatch(8).map(|mismatch| Damage { holder: Key(1), mismatch }));
         }
         Ok(damage)
+    }
+
+    fn mapped_objects(&mut self) -> Result<usize, HostError> {
+        let hoarded = if self.sabotage == Sabotage::HoardSegments { 250 } else { 0 };
+        Ok(self.host.mapped_objects()? + hoarded)
     }
 }
 

@@ -51,6 +51,8 @@ pub enum Request {
     Perform(Action),
     /// Re-read all payloads.
     Audit,
+    /// Count the shared-memory objects that are mapped.
+    MappedObjects,
     /// Drop everything and take a census of the domain.
     Census,
 }
@@ -74,6 +76,8 @@ pub enum Reply {
     Observed(Observation),
     /// To [`Request::Audit`].
     Audited(Vec<Damage>),
+    /// To [`Request::MappedObjects`].
+    Mapped(usize),
     /// To [`Request::Census`].
     Counted(Census),
     /// The request could not be carried out.
@@ -224,6 +228,9 @@ fn answer(request: Request, host: &mut Option<(iox::Ipc, Domain)>) -> Result<Rep
             Reply::Observed(host.as_mut().ok_or_else(nobody)?.0.perform(Key::default(), &action)?)
         }
         Request::Audit => Reply::Audited(host.as_mut().ok_or_else(nobody)?.0.audit()?),
+        Request::MappedObjects => {
+            Reply::Mapped(host.as_mut().ok_or_else(nobody)?.0.mapped_objects()?)
+        }
         Request::Census => {
             let (objects, domain) = host.take().ok_or_else(nobody)?;
             drop(objects);

@@ -265,6 +265,22 @@ impl Model {
         self.servers.values().filter(|port| port.handle).count()
     }
 
+    /// Most shared-memory objects that may be mapped while only messages from the newest
+    /// segments exist, summed over processes; `None` if older ones may linger.
+    ///
+    /// The promise names no number. This one is generous, twice of what any release so
+    /// far needs, and still far below one object for every growth of a long run.
+    #[must_use]
+    pub fn most_mapped_objects(&self) -> Option<usize> {
+        let lingers = !self.stale.is_empty()
+            || !self.outlived.is_empty()
+            || self.in_flight.values().flatten().any(|request| request.orphan)
+            || self.loaned_responses.values().any(|loan| !self.active.contains_key(&loan.active));
+        let ports = self.clients.len() + self.servers.len();
+        let pairs = self.clients.len() * self.servers.len();
+        (!lingers).then_some(20 + 8 * self.participants.len() + 12 * ports + 8 * pairs)
+    }
+
     /// Whether every port is gone, also those that outlived their handle.
     #[must_use]
     pub fn no_port_lives(&self) -> bool {

@@ -156,6 +156,8 @@ promises! {
         "the service reports the settings it was created with";
     NothingIsLeftBehind = "nothing-is-left-behind", Documented, "FAQ: How To Define Custom Data Types":
         "when everything is dropped no file, shared memory, descriptor or mapping is left";
+    UnusedMemoryIsReleased = "unused-memory-is-released", Documented, "FAQ: How To Define Custom Data Types (the cleanup removes always all unused resources)":
+        "memory nobody uses any more is released while the ports live, however often they have grown";
     StrategiesAgree = "strategies-agree", Documented, "iceoryx2-bb-elementary allocation_strategy.rs":
         "BestFit and PowerOfTwo differ in memory only: the same steps give the same observations";
 }

@@ -1,7 +1,7 @@
 //! What a domain holds: files, shared memory, and this process' descriptors and
 //! mappings into them.
 
-use std::{fmt, fs, io, path::Path};
+use std::{collections::BTreeSet, fmt, fs, io, path::Path};
 
 use procfs::process::{FDTarget, MMapPath, Process};
 use serde::{Deserialize, Serialize};
@@ -102,6 +102,24 @@ impl fmt::Display for Census {
         }
         Ok(())
     }
+}
+
+/// Number of shared-memory objects with this prefix that this process has mapped.
+///
+/// # Errors
+/// If `/proc/self/maps` cannot be read.
+pub fn mapped_objects(prefix: &str) -> Result<usize, SandboxError> {
+    let shm_prefix = format!("{SHM_DIR}/{prefix}");
+    let mut names = BTreeSet::new();
+    for map in Process::myself()?.maps()? {
+        if let MMapPath::Path(path) = map.pathname {
+            let name = path.to_string_lossy().into_owned();
+            if name.starts_with(&shm_prefix) {
+                names.insert(name);
+            }
+        }
+    }
+    Ok(names.len())
 }
 
 /// Names of all objects in `/dev/shm`.
