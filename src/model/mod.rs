@@ -63,6 +63,8 @@ pub struct Model {
     fates: BTreeMap<MessageId, Promise>,
     /// Pairs (client, server) with responses to requests whose pending response is gone.
     stale: BTreeSet<(Key, Key)>,
+    /// Responses per server that were never read, as far as they can be known.
+    unread: BTreeMap<Key, usize>,
     /// Clients that have outlived a server they had sent requests to.
     outlived: BTreeSet<Key>,
     /// Clients, servers and active requests that have refused a loan.
@@ -211,6 +213,7 @@ impl Model {
             acquainted: BTreeSet::new(),
             fates: BTreeMap::new(),
             stale: BTreeSet::new(),
+            unread: BTreeMap::new(),
             outlived: BTreeSet::new(),
             refused: BTreeSet::new(),
             overflowed: BTreeSet::new(),

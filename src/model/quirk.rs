@@ -51,6 +51,9 @@ pub enum Switch {
     OrphanedLoansCount,
     /// Unread data of a dynamic port that is gone may be lost even if it never grew.
     UnmappedSegmentIsLost,
+    /// A dynamic server loans no more responses once several of its responses were never
+    /// read: it would run out of chunks and crash.
+    OldResponsesExhaustChunks,
 }
 
 /// What a quirk does to its victim.

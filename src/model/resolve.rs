@@ -11,6 +11,10 @@ use crate::{
     scenario::{Backpressure, OpenMode, Requirement, Step, Strategy},
 };
 
+/// Unread responses at which the quirk is steered around: the smallest server that can
+/// have it preallocates six chunks.
+const UNREAD_TO_STEER_AT: usize = 4;
+
 /// The `index`-th of those keys that satisfy `which`, counted modulo their number.
 fn nth<T>(map: &BTreeMap<Key, T>, index: usize, which: impl Fn(&T) -> bool) -> Option<Key> {
     let count = map.values().filter(|value| which(value)).count();
@@ -115,7 +119,10 @@ impl Model {
             }
             Step::LoanResponse { active, len, form } => {
                 let active = any(&self.active, active).filter(|_| is_telling(len))?;
-                if self.steers_around(len, self.servers[&self.active[&active].server].strategy) {
+                let server = self.active[&active].server;
+                if self.steers_around(len, self.servers[&server].strategy)
+                    || self.is_about_to_exhaust_chunks(server)
+                {
                     return None;
                 }
                 Action::LoanResponse {
@@ -175,6 +182,13 @@ impl Model {
         len >= SHORTEST_IMPOSSIBLE
             && strategy.is_dynamic()
             && (ruins(Switch::ImpossibleLoanOverflows) || ruins(Switch::FailedGrowthSticks))
+    }
+
+    /// Whether a known quirk may make the server's next loan ruin the process.
+    fn is_about_to_exhaust_chunks(&self, server: Key) -> bool {
+        self.quirks.contains(&Switch::OldResponsesExhaustChunks)
+            && self.servers[&server].strategy.is_dynamic()
+            && self.unread.get(&server).is_some_and(|&unread| unread >= UNREAD_TO_STEER_AT)
     }
 
     /// Whether a server holds a request of a client that is gone, or a response to one.

@@ -138,6 +138,7 @@ impl Model {
             for response in &target.queue {
                 self.fates.insert(response.id, Promise::ResponseReachesOnlyItsRequest);
                 self.stale.insert((pending.client, server));
+                *self.unread.entry(server).or_default() += 1;
             }
         }
         if !self.settings.enable_fire_and_forget_requests {
@@ -298,6 +299,7 @@ impl Model {
     /// what other requests of that client are waiting for.
     fn answered_too_late(&mut self, loan: &LoanedResponse) {
         self.stale.insert((loan.client, loan.server));
+        *self.unread.entry(loan.server).or_default() += 1;
         let waiting = self.pending.values_mut().filter(|pending| pending.client == loan.client);
         for target in waiting.filter_map(|pending| pending.targets.get_mut(&loan.server)) {
             target.queue.iter_mut().for_each(|response| response.squeezed = true);
