@@ -29,7 +29,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     actor::{Action, Host, HostError, Key, Observation},
     model::{
-        Model, Prediction, Promise, Switch,
+        Model, MostMapped, Prediction, Promise, Switch,
         judge::{self, Breach, Judged},
     },
     scenario::{LoanForm, Scenario, SettleOrder, Step},
@@ -191,7 +191,7 @@ impl Run<'_> {
         self.settle(scenario.settle)
     }
 
-    fn take(&mut self, position: Position, action: &Action) -> Result<Observation, End> {
+    fn take(&mut self, position: Position, action: &Action) -> Result<(), End> {
         let prediction = self.model.predict(action);
         self.observer.before(position, action);
         let stopped = |error| End::Stopped { position, action: describe(action), error };
@@ -223,7 +223,7 @@ impl Run<'_> {
             }
             *self.checks.entry(Promise::HeldDataStaysIntact).or_default() += 1;
         }
-        Ok(observation)
+        Ok(())
     }
 
     /// Drops all messages, then brings every port to all its limits at once.
@@ -267,20 +267,17 @@ impl Run<'_> {
             steps.extend((0..requests).map(|_| Step::ReceiveRequest { server }));
         }
         // Fill every buffer, borrow all of it, fill it again.
+        let answers = settings
+            .max_response_buffer_size
+            .min(settings.max_borrowed_responses_per_pending_response);
         for active in 0..requests * servers {
-            for _ in 0..settings
-                .max_response_buffer_size
-                .min(settings.max_borrowed_responses_per_pending_response)
-            {
+            for _ in 0..answers {
                 steps.push(Step::LoanResponse { active, len: 1, form: LoanForm::WriteFromFn });
                 steps.push(Step::SendResponse { response: 0 });
             }
         }
         for pending in 0..requests {
-            let held = settings
-                .max_response_buffer_size
-                .min(settings.max_borrowed_responses_per_pending_response);
-            steps.extend((0..held * servers).map(|_| Step::ReceiveResponse { pending }));
+            steps.extend((0..answers * servers).map(|_| Step::ReceiveResponse { pending }));
             steps.push(Step::InspectPending { pending });
         }
         for active in 0..requests * servers {
@@ -299,7 +296,9 @@ impl Run<'_> {
 
     /// All messages are small and new now: segments of earlier growths are unused.
     fn check_mapped_objects(&mut self, position: Position) -> Result<(), End> {
-        let Some(most) = self.model.most_mapped_objects() else { return Ok(()) };
+        let Some(MostMapped { most, tolerated }) = self.model.most_mapped_objects() else {
+            return Ok(());
+        };
         let action = || "count mapped shared memory".to_owned();
         let mapped = self.host.mapped_objects().map_err(|error| End::Stopped {
             position,
@@ -307,7 +306,13 @@ impl Run<'_> {
             error,
         })?;
         let promise = Promise::UnusedMemoryIsReleased;
-        if mapped > most {
+        if mapped <= most {
+            *self.checks.entry(promise).or_default() += 1;
+        } else if let Some((switch, limit)) = tolerated
+            && mapped <= limit
+        {
+            *self.sightings.entry(switch).or_default() += 1;
+        } else {
             let breach = Breach {
                 promise,
                 expected: format!("at most {most} mapped objects"),
@@ -315,7 +320,6 @@ impl Run<'_> {
             };
             return Err(End::Broken { position, action: action(), breach });
         }
-        *self.checks.entry(promise).or_default() += 1;
         Ok(())
     }
 
@@ -327,15 +331,10 @@ impl Run<'_> {
             SettleOrder::Shuffled(seed) => left.sort_by_key(|(key, _)| scatter(seed, *key)),
         }
         let mut actions = 0;
-        let participants: Vec<Key> = left
-            .iter()
-            .filter_map(|(key, action)| matches!(action, Action::Leave { .. }).then_some(*key))
-            .collect();
         for (_, action) in left {
-            // The last participant to leave says whether the ports are gone.
+            // Whoever leaves after the ports says whether they are gone.
             if let Action::Leave { participant } = action
                 && self.model.no_port_lives()
-                && participants.contains(&participant)
             {
                 self.take(Position::Settle(actions), &Action::InspectService { participant })?;
                 actions += 1;

@@ -162,6 +162,20 @@ promises! {
         "BestFit and PowerOfTwo differ in memory only: the same steps give the same observations";
 }
 
+impl Promise {
+    /// Whether it says which message is received, not what is in it.
+    #[must_use]
+    pub fn is_about_identity(self) -> bool {
+        matches!(
+            self,
+            Self::RequestsArriveInOrder
+                | Self::ResponsesArriveInOrder
+                | Self::LateServerGetsNoOldRequest
+                | Self::ResponseReachesOnlyItsRequest
+        )
+    }
+}
+
 impl fmt::Display for Promise {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.id())

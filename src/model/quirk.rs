@@ -27,7 +27,8 @@ pub enum Switch {
     /// Loans of impossible length from dynamic ports are left out: afterwards the
     /// port cannot grow any more and leaves a segment behind.
     FailedGrowthSticks,
-    /// A response loan that failed for want of memory may count as loaned.
+    /// A response loan that was refused although the active request has loans left may
+    /// count as loaned.
     FailedLoanKeepsCount,
     /// Requests of a client that is gone may be missing and count as borrowed.
     GoneClientLosesRequests,
@@ -54,6 +55,8 @@ pub enum Switch {
     /// A dynamic server loans no more responses once several of its responses were never
     /// read: it would run out of chunks and crash.
     OldResponsesExhaustChunks,
+    /// Requests of clients that are gone, discarded by a server, may keep memory mapped.
+    DiscardedRequestKeepsMemory,
 }
 
 /// What a quirk does to its victim.

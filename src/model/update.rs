@@ -40,6 +40,9 @@ impl Model {
                 if let Observation::PortCreated { id, .. } = observation {
                     self.servers.insert(new, Port::new(participant, *id, strategy, hint, loans));
                     self.server_looks(new);
+                    if !self.pending.is_empty() {
+                        self.late.insert(new);
+                    }
                 }
             }
             Action::DropClient { client } => {
@@ -66,7 +69,8 @@ impl Model {
                     if let Some(port) = self.servers.get_mut(&server) {
                         port.note_loan(len);
                     }
-                } else if is_out_of_memory(observation)
+                } else if !self.reaches_own_loan_limit(active)
+                    && !is_too_long(observation)
                     && let Some(active) = self.active.get_mut(&active)
                 {
                     active.failed_loans += 1;
@@ -124,6 +128,16 @@ impl Model {
             | Action::UpdateClient { .. } => {}
         }
         self.retire();
+    }
+
+    /// Whether the active request has as many loans, failed ones included, as its server
+    /// grants each.
+    fn reaches_own_loan_limit(&self, active: Key) -> bool {
+        self.active.get(&active).is_some_and(|Active { server, failed_loans, .. }| {
+            self.servers
+                .get(server)
+                .is_some_and(|port| self.loaned_responses_of(active) + failed_loans >= port.loans)
+        })
     }
 
     /// The server refreshed its connections: it knows every client that exists.
@@ -231,6 +245,7 @@ impl Model {
                     });
                 if let Some((client, pending)) = found {
                     self.active.insert(new, Active { server, client, pending, failed_loans: 0 });
+                    self.mapped.insert((server, client));
                     if let Some(target) =
                         self.pending.get_mut(&pending).and_then(|p| p.targets.get_mut(&server))
                     {
@@ -318,6 +333,7 @@ impl Model {
             target.queue.drain(..=at);
             let client = entry.client;
             self.responses.insert(new, HeldResponse { client, server, pending });
+            self.mapped.insert((client, server));
             return;
         }
     }
@@ -325,19 +341,23 @@ impl Model {
     /// Forgets ports and participants nothing refers to any more, and what went with
     /// them.
     fn retire(&mut self) {
-        let first_segment_lost = self.quirks.contains(&Switch::UnmappedSegmentIsLost);
+        let loses_unmapped = self.quirks.contains(&Switch::UnmappedSegmentIsLost);
+        let mapped = std::mem::take(&mut self.mapped);
+        let first_segment_lost =
+            |receiver, sender| loses_unmapped && !mapped.contains(&(receiver, sender));
         let gone: Vec<Key> =
             self.clients.keys().copied().filter(|&client| !self.client_lives(client)).collect();
         for client in gone {
-            let keeps = self
-                .clients
-                .remove(&client)
-                .is_some_and(|port| port.keeps_data_when_gone(first_segment_lost));
+            let Some(port) = self.clients.remove(&client) else { continue };
             for ((from, server), queue) in &mut self.in_flight {
                 if *from != client {
                     continue;
                 }
-                let keeps = keeps && self.server_knows.contains(&(*server, client));
+                let keeps = self.server_knows.contains(&(*server, client))
+                    && port.keeps_data_when_gone(first_segment_lost(*server, client));
+                if !self.settings.enable_fire_and_forget_requests && !queue.is_empty() {
+                    self.unreturned.insert((*server, client));
+                }
                 for request in queue {
                     request.orphan = true;
                     request.certain &= keeps;
@@ -347,14 +367,14 @@ impl Model {
         let gone: Vec<Key> =
             self.servers.keys().copied().filter(|&server| !self.server_lives(server)).collect();
         for server in gone {
-            let keeps = self
-                .servers
-                .remove(&server)
-                .is_some_and(|port| port.keeps_data_when_gone(first_segment_lost));
+            let Some(port) = self.servers.remove(&server) else { continue };
             self.outlived
                 .extend(self.acquainted.iter().filter(|(_, s)| *s == server).map(|(c, _)| *c));
             self.in_flight.retain(|(_, to), _| *to != server);
-            for target in self.pending.values_mut().filter_map(|p| p.targets.get_mut(&server)) {
+            self.unreturned.retain(|(of, _)| *of != server);
+            for pending in self.pending.values_mut() {
+                let keeps = port.keeps_data_when_gone(first_segment_lost(pending.client, server));
+                let Some(target) = pending.targets.get_mut(&server) else { continue };
                 if target.state != TargetState::Closed {
                     target.state = TargetState::Abandoned;
                 }
@@ -363,6 +383,7 @@ impl Model {
                 }
             }
         }
+        self.mapped = mapped;
         self.in_flight.retain(|_, queue| !queue.is_empty());
         let gone: Vec<Key> = self
             .participants
@@ -376,8 +397,8 @@ impl Model {
     }
 }
 
-fn is_out_of_memory(observation: &Observation) -> bool {
-    matches!(observation, Observation::Refused(error) if error.contains("OutOfMemory"))
+fn is_too_long(observation: &Observation) -> bool {
+    matches!(observation, Observation::Refused(error) if error.contains("ExceedsMaxLoanSize"))
 }
 
 impl Port {
