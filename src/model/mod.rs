@@ -5,10 +5,12 @@
 //! follows what was observed. Where a promise exists the model is strict; where
 //! nothing is promised the prediction says so instead of guessing.
 
+mod expected;
 pub mod judge;
 mod predict;
 pub mod promise;
 pub mod quirk;
+mod receive;
 mod resolve;
 mod update;
 
@@ -20,7 +22,7 @@ use crate::{
     scenario::{Settings, Strategy},
 };
 
-pub use predict::{Candidate, Expected, Prediction};
+pub use expected::{Candidate, Expected, Prediction};
 pub use promise::Promise;
 pub use quirk::Switch;
 
@@ -74,8 +76,12 @@ pub struct Model {
     refused: BTreeSet<Key>,
     /// Servers and pending responses whose buffers have overflowed.
     overflowed: BTreeSet<Key>,
-    /// Servers that were created while there were requests from before.
-    late: BTreeSet<Key>,
+    /// Requests in the order they were sent.
+    sent_requests: Vec<MessageId>,
+    /// Servers that were created when requests had been sent already, and how many.
+    late: BTreeMap<Key, usize>,
+    /// The pending response each response was sent to.
+    answers: BTreeMap<MessageId, Key>,
     /// Servers that have to discard requests nobody waits for, and pending responses
     /// for which a response was discarded.
     discarding: BTreeSet<Key>,
@@ -235,7 +241,9 @@ impl Model {
             outlived: BTreeSet::new(),
             refused: BTreeSet::new(),
             overflowed: BTreeSet::new(),
-            late: BTreeSet::new(),
+            sent_requests: Vec::new(),
+            late: BTreeMap::new(),
+            answers: BTreeMap::new(),
             discarding: BTreeSet::new(),
             unreturned: BTreeSet::new(),
         }
@@ -324,7 +332,7 @@ impl Model {
         match observation {
             // Damaged bytes are damaged bytes, whatever became of the message elsewhere.
             Observation::Received(received) if promise.is_about_identity() => {
-                received.header.and_then(|id| self.fates.get(&id)).copied().unwrap_or(promise)
+                received.header.and_then(|id| self.forbids(action, id)).unwrap_or(promise)
             }
             Observation::Nothing => match *action {
                 Action::ReceiveRequest { server, .. } if self.overflowed.contains(&server) => {
@@ -342,6 +350,25 @@ impl Model {
         }
     }
 
+    /// The promise that forbids this message to arrive here, wherever it should be.
+    fn forbids(&self, action: &Action, id: MessageId) -> Option<Promise> {
+        let came_too_late = |server: &Key| {
+            let before = self.late.get(server).copied().unwrap_or(0);
+            self.sent_requests[..before].contains(&id)
+        };
+        match action {
+            Action::ReceiveRequest { server, .. } if came_too_late(server) => {
+                Some(Promise::LateServerGetsNoOldRequest)
+            }
+            Action::ReceiveResponse { pending, .. }
+                if self.answers.get(&id).is_some_and(|answered| answered != pending) =>
+            {
+                Some(Promise::ResponseReachesOnlyItsRequest)
+            }
+            _ => self.fates.get(&id).copied(),
+        }
+    }
+
     /// Promises that are at stake only because of what happened before.
     #[must_use]
     pub fn also_at_stake(&self, action: &Action, observation: &Observation) -> Vec<Promise> {
@@ -349,7 +376,9 @@ impl Model {
         let delivery = |key: &Key, overflow, discard| {
             let overflowed = (received && self.overflowed.contains(key)).then_some(overflow);
             let discarded = self.discarding.contains(key).then_some(discard);
-            overflowed.into_iter().chain(discarded).collect()
+            let is_late = received && self.late.contains_key(key);
+            let late = is_late.then_some(Promise::LateServerGetsNoOldRequest);
+            overflowed.into_iter().chain(discarded).chain(late).collect()
         };
         match action {
             Action::ReceiveRequest { server, .. } => delivery(

@@ -40,8 +40,8 @@ impl Model {
                 if let Observation::PortCreated { id, .. } = observation {
                     self.servers.insert(new, Port::new(participant, *id, strategy, hint, loans));
                     self.server_looks(new);
-                    if !self.pending.is_empty() {
-                        self.late.insert(new);
+                    if !self.sent_requests.is_empty() {
+                        self.late.insert(new, self.sent_requests.len());
                     }
                 }
             }
@@ -183,6 +183,7 @@ impl Model {
     }
 
     fn request_sent(&mut self, new: Key, loan: &LoanedRequest, servers: usize) {
+        self.sent_requests.push(loan.id);
         let origin = self.clients.get(&loan.client).map_or(PortId::default(), |port| port.id);
         let mut pending = Pending {
             client: loan.client,
@@ -266,6 +267,7 @@ impl Model {
     }
 
     fn response_sent(&mut self, loan: &LoanedResponse) {
+        self.answers.insert(loan.id, loan.pending);
         let origin = self.servers.get(&loan.server).map_or(PortId::default(), |port| port.id);
         // A response sent after its active request is gone is nowhere promised to
         // arrive, nor to be dropped.

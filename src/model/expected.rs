@@ -1,0 +1,138 @@
+//! What may be observed, as data.
+
+use std::{fmt, ops::RangeInclusive};
+
+use super::{Promise, Switch};
+use crate::{actor::PortId, payload::MessageId, scenario::Settings};
+
+/// A message that may be received next.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Candidate {
+    /// Its identity.
+    pub id: MessageId,
+    /// Its length in elements.
+    pub len: usize,
+    /// The port that sent it.
+    pub origin: PortId,
+}
+
+/// One thing that may be observed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Expected {
+    /// Success without a value.
+    Done,
+    /// A port with this `initial_max_slice_len`.
+    PortCreated {
+        /// In elements.
+        hint: usize,
+    },
+    /// A loan of exactly this length, initialised as its form demands.
+    Loaned {
+        /// In elements.
+        len: usize,
+    },
+    /// A request that went to as many servers.
+    Sent {
+        /// More than one value only while ports are half gone.
+        servers: RangeInclusive<usize>,
+    },
+    /// This message.
+    Received(Candidate),
+    /// No message.
+    Nothing,
+    /// State of a pending response; `None` is unspecified.
+    Pending {
+        /// `is_connected`.
+        connected: Option<bool>,
+        /// `has_response`.
+        has_response: Option<bool>,
+        /// `number_of_server_connections`.
+        servers: usize,
+    },
+    /// State of an active request; `None` is unspecified.
+    Active {
+        /// `is_connected`.
+        connected: Option<bool>,
+        /// `has_disconnect_hint`.
+        hint: Option<bool>,
+    },
+    /// State of a server; `None` is unspecified.
+    Server {
+        /// `has_requests`.
+        has_requests: Option<bool>,
+    },
+    /// State of the service.
+    Service {
+        /// `number_of_clients`.
+        clients: RangeInclusive<usize>,
+        /// `number_of_servers`.
+        servers: RangeInclusive<usize>,
+        /// The settings it was created with.
+        settings: Box<Settings>,
+    },
+    /// The error of this name.
+    Refused(&'static str),
+}
+
+fn known<T: fmt::Display>(value: Option<T>) -> String {
+    value.map_or_else(|| "unspecified".to_owned(), |value| value.to_string())
+}
+
+fn range(range: &RangeInclusive<usize>) -> String {
+    if range.start() == range.end() {
+        range.start().to_string()
+    } else {
+        format!("{} to {}", range.start(), range.end())
+    }
+}
+
+impl fmt::Display for Expected {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Done => f.write_str("ok"),
+            Self::PortCreated { hint } => write!(f, "a port with initial_max_slice_len {hint}"),
+            Self::Loaned { len } => write!(f, "a loan of {len}"),
+            Self::Sent { servers } => write!(f, "sent to {} server(s)", range(servers)),
+            Self::Received(c) => write!(f, "message {} of {}", c.id, c.len),
+            Self::Nothing => f.write_str("nothing to receive"),
+            Self::Pending { connected, has_response, servers } => write!(
+                f,
+                "connected {}, has_response {}, {servers} server(s)",
+                known(*connected),
+                known(*has_response)
+            ),
+            Self::Active { connected, hint } => {
+                write!(f, "connected {}, disconnect hint {}", known(*connected), known(*hint))
+            }
+            Self::Server { has_requests } => write!(f, "has_requests {}", known(*has_requests)),
+            Self::Service { clients, servers, .. } => write!(
+                f,
+                "{} client(s), {} server(s), settings as created",
+                range(clients),
+                range(servers)
+            ),
+            Self::Refused(name) => f.write_str(name),
+        }
+    }
+}
+
+/// All that may be observed, and the promise that is at stake if it is not.
+#[derive(Debug, Clone)]
+pub struct Prediction {
+    /// The promise that decides between success and failure of the action.
+    pub promise: Promise,
+    /// Any of these.
+    pub allowed: Vec<Expected>,
+    /// What known quirks of this release make of it; a breach all the same, but one
+    /// the run goes on after.
+    pub tolerated: Vec<(Switch, Expected)>,
+}
+
+impl fmt::Display for Prediction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, expected) in self.allowed.iter().enumerate() {
+            write!(f, "{}{expected}", if i == 0 { "" } else { " or " })?;
+        }
+        Ok(())
+    }
+}
