@@ -179,7 +179,7 @@ struct Run<'a> {
 impl Run<'_> {
     fn all(&mut self, scenario: &Scenario) -> Result<(), End> {
         for (i, step) in scenario.all_steps().enumerate() {
-            match self.model.resolve(step) {
+            match self.model.resolve(&step) {
                 Some(action) => {
                     self.take(Position::Step(i), &action)?;
                     self.performed += 1;

@@ -109,8 +109,12 @@ impl Scenario {
             }
         }
         out.push_str("]\n");
-        if let Some(Repeat { times, steps }) = &self.repeat {
-            let _ = writeln!(out, "\n[repeat]\ntimes = {times}\nsteps = [");
+        if let Some(Repeat { times, stretch, steps }) = &self.repeat {
+            let _ = writeln!(out, "\n[repeat]\ntimes = {times}");
+            if *stretch > 0 {
+                let _ = writeln!(out, "stretch = {stretch}");
+            }
+            out.push_str("steps = [\n");
             for step in steps {
                 let _ = writeln!(out, "    {},", inline(step));
             }

@@ -433,7 +433,7 @@ fn turnover() -> impl Strategy<Value = Scenario> {
                 Step::DropResponse { response: 0 },
             ];
             let whole_turn = turn.iter().copied().chain(let_go.repeat(4));
-            let repeat = Some(Repeat { times, steps: whole_turn.collect() });
+            let repeat = Some(Repeat { times, stretch: 0, steps: whole_turn.collect() });
             Scenario {
                 schema: SCHEMA,
                 title: String::new(),
@@ -480,43 +480,38 @@ fn many_growths() -> impl Strategy<Value = Scenario> {
                 Step::CreateClient { participant: 0, strategy, hint },
                 Step::CreateServer { participant: 0, strategy, hint, loans: 1 },
             ];
-            let lengths = (1..=growths).map(|n| hint + n * stride);
-            if requests {
-                for len in lengths {
-                    steps.push(Step::LoanRequest {
-                        client: 0,
-                        len,
-                        form: LoanForm::WriteFromSlice,
-                    });
-                    if send {
-                        steps.push(Step::SendRequest { request: 0 });
-                        steps.push(Step::ReceiveRequest { server: 0 });
-                        steps.push(Step::DropActive { active: 0 });
-                        steps.push(Step::DropPending { pending: 0 });
-                    } else {
-                        steps.push(Step::DropRequest { request: 0 });
-                    }
-                }
-            } else {
-                steps.push(Step::LoanRequest { client: 0, len: 1, form: LoanForm::WriteFromSlice });
+            let form = LoanForm::WriteFromSlice;
+            let len = hint + stride;
+            let turn = match (requests, send) {
+                (true, true) => vec![
+                    Step::LoanRequest { client: 0, len, form },
+                    Step::SendRequest { request: 0 },
+                    Step::ReceiveRequest { server: 0 },
+                    Step::DropActive { active: 0 },
+                    Step::DropPending { pending: 0 },
+                ],
+                (true, false) => vec![
+                    Step::LoanRequest { client: 0, len, form },
+                    Step::DropRequest { request: 0 },
+                ],
+                (false, true) => vec![
+                    Step::LoanResponse { active: 0, len, form },
+                    Step::SendResponse { response: 0 },
+                    Step::ReceiveResponse { pending: 0 },
+                    Step::DropResponse { response: 0 },
+                ],
+                (false, false) => vec![
+                    Step::LoanResponse { active: 0, len, form },
+                    Step::DropLoanedResponse { response: 0 },
+                ],
+            };
+            if !requests {
+                steps.push(Step::LoanRequest { client: 0, len: 1, form });
                 steps.push(Step::SendRequest { request: 0 });
                 steps.push(Step::ReceiveRequest { server: 0 });
-                for len in lengths {
-                    steps.push(Step::LoanResponse {
-                        active: 0,
-                        len,
-                        form: LoanForm::WriteFromSlice,
-                    });
-                    if send {
-                        steps.push(Step::SendResponse { response: 0 });
-                        steps.push(Step::ReceiveResponse { pending: 0 });
-                        steps.push(Step::DropResponse { response: 0 });
-                    } else {
-                        steps.push(Step::DropLoanedResponse { response: 0 });
-                    }
-                }
             }
-            Scenario { schema: SCHEMA, title: String::new(), settle, service, steps, repeat: None }
+            let repeat = Some(Repeat { times: growths, stretch: stride, steps: turn });
+            Scenario { schema: SCHEMA, title: String::new(), settle, service, steps, repeat }
         },
     )
 }

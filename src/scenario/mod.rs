@@ -42,8 +42,25 @@ pub struct Scenario {
 pub struct Repeat {
     /// How often.
     pub times: usize,
+    /// Elements by which every loan is longer than in the repetition before.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub stretch: usize,
     /// What happens each time.
     pub steps: Vec<Step>,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // as serde demands
+fn is_zero(n: &usize) -> bool {
+    *n == 0
+}
+
+impl Repeat {
+    /// The steps of all repetitions.
+    fn written_out(&self) -> impl Iterator<Item = Step> {
+        (0..self.times).flat_map(move |turn| {
+            self.steps.iter().map(move |step| step.stretched(turn.saturating_mul(self.stretch)))
+        })
+    }
 }
 
 impl Scenario {
@@ -61,12 +78,9 @@ impl Scenario {
     }
 
     /// All steps in the order they are taken, repetitions written out.
-    pub fn all_steps(&self) -> impl Iterator<Item = &Step> {
-        let repeated = self
-            .repeat
-            .iter()
-            .flat_map(|repeat| std::iter::repeat_n(&repeat.steps, repeat.times).flatten());
-        self.steps.iter().chain(repeated)
+    pub fn all_steps(&self) -> impl Iterator<Item = Step> {
+        let repeated = self.repeat.iter().flat_map(Repeat::written_out);
+        self.steps.iter().copied().chain(repeated)
     }
 
     /// Number of steps a person has to read.
@@ -419,6 +433,33 @@ pub enum Step {
     },
 }
 
+impl Step {
+    /// The step with a loan that is longer by so many elements.
+    #[must_use]
+    fn stretched(mut self, by: usize) -> Self {
+        if let Self::LoanRequest { len, .. } | Self::LoanResponse { len, .. } = &mut self {
+            *len = len.saturating_add(by);
+        }
+        self
+    }
+}
+
 fn default_response_loans() -> usize {
     2
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stretched_repetition_makes_every_loan_longer_than_the_one_before() {
+        let form = LoanForm::default();
+        let drop = Step::DropRequest { request: 0 };
+        let loan = |len| Step::LoanRequest { client: 0, len, form };
+        let mut scenario = Scenario::of_steps(vec![loan(7)]);
+        scenario.repeat = Some(Repeat { times: 3, stretch: 5, steps: vec![loan(9), drop] });
+        let all: Vec<_> = scenario.all_steps().collect();
+        assert_eq!(all, [loan(7), loan(9), drop, loan(14), drop, loan(19), drop]);
+    }
 }

@@ -74,7 +74,7 @@ fn steps_of(list: List, scenario: &Scenario) -> Vec<Step> {
 
 /// Repeats not at all, once, or less often.
 fn repeat_less(best: &mut Scenario, attempt: &mut Attempt<'_>) {
-    let Some(Repeat { times, steps }) = best.repeat.clone() else { return };
+    let Some(Repeat { times, stretch, steps }) = best.repeat.clone() else { return };
     let mut candidate = Scenario { repeat: None, ..best.clone() };
     if attempt(candidate.clone(), best) {
         return;
@@ -83,9 +83,15 @@ fn repeat_less(best: &mut Scenario, attempt: &mut Attempt<'_>) {
     if attempt(candidate, best) {
         return;
     }
+    let repeating = |times, stretch| Some(Repeat { times, stretch, steps: steps.clone() });
+    for less in smaller(stretch) {
+        if attempt(Scenario { repeat: repeating(times, less), ..best.clone() }, best) {
+            break;
+        }
+    }
+    let stretch = best.repeat.as_ref().map_or(0, |repeat| repeat.stretch);
     for times in [2, times / 2, times - times / 4, times - times / 8, times.saturating_sub(1)] {
-        let repeat = Some(Repeat { times, steps: steps.clone() });
-        if attempt(Scenario { repeat, ..best.clone() }, best) {
+        if attempt(Scenario { repeat: repeating(times, stretch), ..best.clone() }, best) {
             return;
         }
     }
