@@ -32,7 +32,7 @@ use crate::{
         Model, MostMapped, Prediction, Promise, Switch,
         judge::{self, Breach, Judged},
     },
-    scenario::{LoanForm, Scenario, SettleOrder, Step},
+    scenario::{Scenario, SettleOrder, full_load},
 };
 
 /// Where in a run something happened.
@@ -238,54 +238,7 @@ impl Run<'_> {
         let settings = self.model.settings().clone();
         let clients = self.model.number_of_clients();
         let servers = self.model.number_of_servers();
-        let mut steps = Vec::new();
-        for client in 0..clients {
-            let loan = Step::LoanRequest { client, len: 1, form: LoanForm::Default };
-            steps.extend((0..=settings.max_loaned_requests).map(|_| loan));
-            steps.extend(
-                (0..settings.max_loaned_requests).map(|_| Step::DropRequest { request: 0 }),
-            );
-        }
-        for server in 0..servers {
-            // What was sent to a pending response that is gone is taken out first.
-            steps.extend(
-                (0..settings.max_active_requests_per_client * (clients + 1)).flat_map(|_| {
-                    [Step::ReceiveRequest { server }, Step::DropActive { active: 0 }]
-                }),
-            );
-        }
-        for client in 0..clients {
-            for _ in 0..settings.max_active_requests_per_client {
-                steps.push(Step::LoanRequest { client, len: 1, form: LoanForm::WriteFromFn });
-                steps.push(Step::SendRequest { request: 0 });
-            }
-            steps.push(Step::LoanRequest { client, len: 1, form: LoanForm::WriteFromSlice });
-            steps.push(Step::SendRequest { request: 0 });
-        }
-        let requests = settings.max_active_requests_per_client * clients;
-        for server in 0..servers {
-            steps.extend((0..requests).map(|_| Step::ReceiveRequest { server }));
-        }
-        // Fill every buffer, borrow all of it, fill it again.
-        let answers = settings
-            .max_response_buffer_size
-            .min(settings.max_borrowed_responses_per_pending_response);
-        for active in 0..requests * servers {
-            for _ in 0..answers {
-                steps.push(Step::LoanResponse { active, len: 1, form: LoanForm::WriteFromFn });
-                steps.push(Step::SendResponse { response: 0 });
-            }
-        }
-        for pending in 0..requests {
-            steps.extend((0..answers * servers).map(|_| Step::ReceiveResponse { pending }));
-            steps.push(Step::InspectPending { pending });
-        }
-        for active in 0..requests * servers {
-            steps.push(Step::LoanResponse { active, len: 1, form: LoanForm::WriteFromFn });
-            steps.push(Step::SendResponse { response: 0 });
-            steps.push(Step::InspectActive { active });
-        }
-        for step in &steps {
+        for step in &full_load::steps(&settings, clients, servers) {
             if let Some(action) = self.model.resolve(step) {
                 self.take(Position::FullLoad(actions), &action)?;
                 actions += 1;

@@ -8,7 +8,7 @@ use super::{LONGEST_AFFORDABLE, Model, SHORTEST_IMPOSSIBLE, Switch};
 use crate::{
     actor::{Action, Key},
     payload::MessageId,
-    scenario::{Backpressure, OpenMode, Requirement, Step, Strategy},
+    scenario::{Backpressure, Nth, OpenMode, Requirement, Step, Strategy},
 };
 
 /// Unread responses at which the quirk is steered around: the smallest server that can
@@ -16,13 +16,14 @@ use crate::{
 const UNREAD_TO_STEER_AT: usize = 4;
 
 /// The `index`-th of those keys that satisfy `which`, counted modulo their number.
-fn nth<T>(map: &BTreeMap<Key, T>, index: usize, which: impl Fn(&T) -> bool) -> Option<Key> {
+fn nth<T>(map: &BTreeMap<Key, T>, index: Nth, which: impl Fn(&T) -> bool) -> Option<Key> {
     let count = map.values().filter(|value| which(value)).count();
-    let index = index.checked_rem(count)?;
+    let index = i64::from(index).checked_rem_euclid(i64::try_from(count).ok()?)?;
+    let index = usize::try_from(index).ok()?;
     map.iter().filter(|(_, value)| which(value)).nth(index).map(|(key, _)| *key)
 }
 
-fn any<T>(map: &BTreeMap<Key, T>, index: usize) -> Option<Key> {
+fn any<T>(map: &BTreeMap<Key, T>, index: Nth) -> Option<Key> {
     nth(map, index, |_| true)
 }
 
@@ -198,15 +199,15 @@ impl Model {
         active.chain(loaned).any(|client| !self.clients.contains_key(&client))
     }
 
-    fn participant(&self, index: usize) -> Option<Key> {
+    fn participant(&self, index: Nth) -> Option<Key> {
         nth(&self.participants, index, |participant| participant.present)
     }
 
-    fn client(&self, index: usize) -> Option<Key> {
+    fn client(&self, index: Nth) -> Option<Key> {
         nth(&self.clients, index, |port| port.handle)
     }
 
-    fn server(&self, index: usize) -> Option<Key> {
+    fn server(&self, index: Nth) -> Option<Key> {
         nth(&self.servers, index, |port| port.handle)
     }
 

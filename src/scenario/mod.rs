@@ -1,11 +1,13 @@
 //! What to do: service settings and a list of steps, as plain data.
 //!
 //! A step names participants and objects by small indices that are resolved
-//! *totally*: an index counts among what exists at that moment, oldest first, and
-//! is taken modulo their number; a step with nothing to act on is skipped. So every
-//! sub-list of a scenario is a valid scenario, and shrinking needs no precondition.
+//! *totally*: an index counts among what exists at that moment, oldest first (or, from
+//! -1 down, newest first), and is taken modulo their number; a step with nothing to act
+//! on is skipped. So every sub-list of a scenario is a valid scenario, and shrinking
+//! needs no precondition.
 
 pub mod file;
+pub(crate) mod full_load;
 pub mod generate;
 pub mod shrink;
 
@@ -280,6 +282,10 @@ pub enum PayloadType {
     SliceOfPairs,
 }
 
+/// Names one of the objects of a kind that exist: 0 is the oldest, 1 the next, -1 the
+/// newest; taken modulo their number.
+pub type Nth = i32;
+
 /// One action. The number in a step is an index among the objects of that kind that
 /// exist when the step runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -297,12 +303,12 @@ pub enum Step {
     /// A participant drops its node and its handle; its ports stay.
     Leave {
         /// Which participant.
-        participant: usize,
+        participant: Nth,
     },
     /// A participant creates a client.
     CreateClient {
         /// Which participant.
-        participant: usize,
+        participant: Nth,
         /// Strategy for the requests it loans.
         strategy: Strategy,
         /// `initial_max_slice_len`, in elements.
@@ -311,7 +317,7 @@ pub enum Step {
     /// A participant creates a server.
     CreateServer {
         /// Which participant.
-        participant: usize,
+        participant: Nth,
         /// Strategy for the responses it loans.
         strategy: Strategy,
         /// `initial_max_slice_len`, in elements.
@@ -323,17 +329,17 @@ pub enum Step {
     /// Drops the `Client`; what came out of it stays.
     DropClient {
         /// Which client.
-        client: usize,
+        client: Nth,
     },
     /// Drops the `Server`; what came out of it stays.
     DropServer {
         /// Which server.
-        server: usize,
+        server: Nth,
     },
     /// Loans a request and writes it.
     LoanRequest {
         /// Which client.
-        client: usize,
+        client: Nth,
         /// Length in elements.
         len: usize,
         /// How it is loaned and written.
@@ -343,22 +349,22 @@ pub enum Step {
     /// Sends a loaned request.
     SendRequest {
         /// Which loaned request.
-        request: usize,
+        request: Nth,
     },
     /// Drops a loaned request unsent.
     DropRequest {
         /// Which loaned request.
-        request: usize,
+        request: Nth,
     },
     /// `Server::receive`.
     ReceiveRequest {
         /// Which server.
-        server: usize,
+        server: Nth,
     },
     /// Loans a response and writes it.
     LoanResponse {
         /// Which active request.
-        active: usize,
+        active: Nth,
         /// Length in elements.
         len: usize,
         /// How it is loaned and written.
@@ -368,68 +374,68 @@ pub enum Step {
     /// Sends a loaned response.
     SendResponse {
         /// Which loaned response.
-        response: usize,
+        response: Nth,
     },
     /// Drops a loaned response unsent.
     DropLoanedResponse {
         /// Which loaned response.
-        response: usize,
+        response: Nth,
     },
     /// `PendingResponse::receive`.
     ReceiveResponse {
         /// Which pending response.
-        pending: usize,
+        pending: Nth,
     },
     /// Drops a pending response.
     DropPending {
         /// Which pending response.
-        pending: usize,
+        pending: Nth,
     },
     /// Drops an active request.
     DropActive {
         /// Which active request.
-        active: usize,
+        active: Nth,
     },
     /// Drops a received response.
     DropResponse {
         /// Which received response.
-        response: usize,
+        response: Nth,
     },
     /// Asks a pending response for `is_connected`, `has_response` and
     /// `number_of_server_connections`.
     InspectPending {
         /// Which pending response.
-        pending: usize,
+        pending: Nth,
     },
     /// Asks an active request for `is_connected` and `has_disconnect_hint`.
     InspectActive {
         /// Which active request.
-        active: usize,
+        active: Nth,
     },
     /// Asks a server for `has_requests`.
     InspectServer {
         /// Which server.
-        server: usize,
+        server: Nth,
     },
     /// Asks the service for the number of its clients and servers and its settings.
     InspectService {
         /// Through which participant's handle.
-        participant: usize,
+        participant: Nth,
     },
     /// `UpdateConnections::update_connections` of a client.
     UpdateClient {
         /// Which client.
-        client: usize,
+        client: Nth,
     },
     /// `UpdateConnections::update_connections` of a server.
     UpdateServer {
         /// Which server.
-        server: usize,
+        server: Nth,
     },
     /// `PendingResponse::set_disconnect_hint`.
     HintDisconnect {
         /// Which pending response.
-        pending: usize,
+        pending: Nth,
     },
 }
 

@@ -5,7 +5,7 @@
 
 use std::{collections::HashSet, mem::discriminant};
 
-use super::{LoanForm, Repeat, Scenario, Settings, SettleOrder, Step, Strategy};
+use super::{LoanForm, Nth, Repeat, Scenario, Settings, SettleOrder, Step, Strategy};
 
 /// Rounds over all kinds of simplification at most; later ones gain little.
 const PASSES: usize = 6;
@@ -207,14 +207,14 @@ fn simpler_steps(step: &Step) -> Vec<Step> {
     });
     with(&|step| {
         if let Some(index) = index_of(step) {
-            *index = index.saturating_sub(1);
+            *index -= index.signum();
         }
     });
     simpler
 }
 
 /// The index by which a step names its object.
-fn index_of(step: &mut Step) -> Option<&mut usize> {
+fn index_of(step: &mut Step) -> Option<&mut Nth> {
     match step {
         Step::Join { .. } => None,
         Step::Leave { participant: index }

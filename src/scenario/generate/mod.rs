@@ -1,0 +1,300 @@
+//! proptest strategies that generate scenarios.
+//!
+//! Each [`Family`] looks for another kind of trouble. Lengths are biased to
+//! boundaries: 0, 1, the hint and its neighbours, powers of two and their
+//! neighbours, page edges, repeats, and the far end of `usize`.
+
+mod phrases;
+mod values;
+
+use proptest::{
+    collection::vec,
+    prelude::*,
+    sample::select,
+    strategy::{Union, ValueTree},
+    test_runner::{Config, RngAlgorithm, TestRng, TestRunner},
+};
+use serde::{Deserialize, Serialize};
+
+use super::{LoanForm, Repeat, SCHEMA, Scenario, Settings, Step, Strategy as Allocation};
+use crate::model::GROWTHS;
+
+use phrases::{
+    coming_and_going, conversation, create_client, create_server, inspect, join, opening,
+    orphaning, port_drops_under_held_data, reconnection, recycling, release, traffic, vanishing,
+};
+use values::settle;
+pub use values::{allocation, hint, impossible_length, length, settings};
+
+/// What a generated scenario is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Family {
+    /// One client, one server, sizes that grow and shrink while data is held.
+    Growth,
+    /// Several ports, any interleaving of traffic and drops.
+    Interleaving,
+    /// Ports and participants that come and go while data is held.
+    Churn,
+    /// Exchange after exchange through the same slots, channels and chunks, while objects
+    /// of earlier ones are held.
+    Recycling,
+    /// Nodes, ports and requirements around the limits.
+    Limits,
+    /// One random turn of traffic, repeated more often than a port can grow: whatever a
+    /// turn leaks adds up until a loan fails.
+    Turnover,
+    /// Strictly growing lengths up to and past the last possible growth.
+    ManyGrowths,
+}
+
+impl Family {
+    /// All families, in the order they take turns.
+    pub const ALL: [Self; 7] = [
+        Self::Growth,
+        Self::Interleaving,
+        Self::Churn,
+        Self::Recycling,
+        Self::Limits,
+        Self::Turnover,
+        Self::ManyGrowths,
+    ];
+
+    /// The family of the `index`-th scenario of a run. Turnovers and many
+    /// growths take a hundred times as long as the others and have their turn accordingly
+    /// seldom.
+    #[must_use]
+    pub fn of_turn(index: u64) -> Self {
+        if index % 64 == 7 {
+            return Self::ManyGrowths;
+        }
+        if index % 32 == 15 {
+            return Self::Turnover;
+        }
+        match index % 8 {
+            0 => Self::Growth,
+            1 | 3 => Self::Interleaving,
+            2 | 6 => Self::Churn,
+            4 | 7 => Self::Recycling,
+            _ => Self::Limits,
+        }
+    }
+
+    /// The scenarios of this family.
+    pub fn scenarios(self) -> BoxedStrategy<Scenario> {
+        match self {
+            Self::Growth => growth().boxed(),
+            Self::Interleaving => interleaving().boxed(),
+            Self::Churn => churn().boxed(),
+            Self::Recycling => recycled().boxed(),
+            Self::Limits => limits().boxed(),
+            Self::Turnover => turnover().boxed(),
+            Self::ManyGrowths => many_growths().boxed(),
+        }
+    }
+}
+
+/// The `index`-th scenario of the run with this seed: the same on every machine.
+#[must_use]
+pub fn scenario_of_run(seed: u64, index: u64) -> Scenario {
+    let mut bytes = [0; 32];
+    bytes[..8].copy_from_slice(&seed.to_le_bytes());
+    bytes[8..16].copy_from_slice(&index.to_le_bytes());
+    let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
+    let mut runner = TestRunner::new_with_rng(Config::default(), rng);
+    let family = Family::of_turn(index);
+    // No strategy here filters, so none can run out of tries.
+    let tree = family.scenarios().new_tree(&mut runner);
+    let mut scenario = tree.map_or_else(|_| Scenario::of_steps(Vec::new()), |tree| tree.current());
+    scenario.title = format!("{family:?}, seed {seed}, scenario {index}");
+    scenario
+}
+
+fn scenario(
+    settings: impl Strategy<Value = Settings>,
+    opening: impl Strategy<Value = Vec<Step>>,
+    phrases: Vec<(u32, BoxedStrategy<Vec<Step>>)>,
+    length: std::ops::Range<usize>,
+) -> impl Strategy<Value = Scenario> {
+    (settings, settle(), opening, vec(Union::new_weighted(phrases), length)).prop_map(
+        |(service, settle, opening, phrases)| Scenario {
+            schema: SCHEMA,
+            title: String::new(),
+            settle,
+            service,
+            steps: opening.into_iter().chain(phrases.into_iter().flatten()).collect(),
+            repeat: None,
+        },
+    )
+}
+
+fn growth() -> impl Strategy<Value = Scenario> {
+    let one_pair = settings().prop_map(|settings| Settings {
+        max_clients: 1,
+        max_servers: 1,
+        max_nodes: 2,
+        ..settings
+    });
+    let opening = (create_client(), create_server(), any::<bool>()).prop_map(
+        |(client, server, client_first)| {
+            let mut steps = vec![join(), join(), client, server];
+            if !client_first {
+                steps.swap(2, 3);
+            }
+            steps
+        },
+    );
+    let phrases =
+        vec![(6, traffic()), (2, release()), (1, inspect()), (1, port_drops_under_held_data())];
+    scenario(one_pair, opening, phrases, 5..40)
+}
+
+fn some_ports() -> impl Strategy<Value = Vec<Step>> {
+    (vec(create_client(), 1..4), vec(create_server(), 1..4), 1..4_usize).prop_map(
+        |(clients, servers, participants)| {
+            let mut steps = vec![join(); participants];
+            steps.extend(clients);
+            steps.extend(servers);
+            steps
+        },
+    )
+}
+
+fn interleaving() -> impl Strategy<Value = Scenario> {
+    let phrases =
+        vec![(6, traffic()), (3, conversation()), (3, release()), (2, inspect()), (1, orphaning())];
+    scenario(settings(), some_ports(), phrases, 5..60)
+}
+
+fn churn() -> impl Strategy<Value = Scenario> {
+    let phrases = vec![
+        (5, traffic()),
+        (2, conversation()),
+        (2, release()),
+        (1, inspect()),
+        (3, coming_and_going()),
+        (1, vanishing()),
+    ];
+    scenario(settings(), some_ports(), phrases, 5..60)
+}
+
+fn recycled() -> impl Strategy<Value = Scenario> {
+    let few_ports = (vec(create_client(), 1..3), vec(create_server(), 1..3), 1..3_usize);
+    let opening = few_ports.prop_map(|(clients, servers, participants)| {
+        let ports = clients.into_iter().chain(servers);
+        std::iter::repeat_n(join(), participants).chain(ports).collect()
+    });
+    let phrases = vec![
+        (4, recycling()),
+        (3, conversation()),
+        (2, traffic()),
+        (2, inspect()),
+        (1, release()),
+        (1, vanishing()),
+        (1, orphaning()),
+    ];
+    scenario(settings(), opening, phrases, 3..20)
+}
+
+fn limits() -> impl Strategy<Value = Scenario> {
+    let phrases = vec![
+        (3, opening()),
+        (4, coming_and_going()),
+        (1, traffic()),
+        (1, release()),
+        (1, inspect()),
+    ];
+    scenario(settings(), vec(Just(join()), 1..3), phrases, 5..30)
+}
+
+fn turnover() -> impl Strategy<Value = Scenario> {
+    let opening = (create_client(), create_server(), prop::option::of(create_server())).prop_map(
+        |(client, server, another)| {
+            [join(), client, server].into_iter().chain(another).collect::<Vec<_>>()
+        },
+    );
+    let phrases = Union::new_weighted(vec![(6, traffic()), (2, release()), (1, reconnection())]);
+    let turn = vec(phrases, 2..7).prop_map(|phrases| phrases.concat());
+    (settings(), settle(), opening, turn, GROWTHS + 10..GROWTHS + 40).prop_map(
+        |(service, settle, opening, turn, times)| {
+            let let_go = [
+                Step::DropRequest { request: 0 },
+                Step::DropLoanedResponse { response: 0 },
+                Step::DropPending { pending: 0 },
+                Step::DropActive { active: 0 },
+                Step::DropResponse { response: 0 },
+            ];
+            let whole_turn = turn.iter().copied().chain(let_go.repeat(4));
+            let repeat = Some(Repeat { times, stretch: 0, steps: whole_turn.collect() });
+            Scenario {
+                schema: SCHEMA,
+                title: String::new(),
+                settle,
+                service,
+                steps: opening,
+                repeat,
+            }
+        },
+    )
+}
+
+fn many_growths() -> impl Strategy<Value = Scenario> {
+    let small = Just(Settings {
+        max_clients: 1,
+        max_servers: 1,
+        max_active_requests_per_client: 1,
+        max_loaned_requests: 1,
+        max_response_buffer_size: 1,
+        max_borrowed_responses_per_pending_response: 1,
+        ..Settings::default()
+    });
+    let run = (
+        any::<bool>(),
+        select(vec![Allocation::BestFit, Allocation::PowerOfTwo]),
+        0..32_usize,
+        8..65_usize,
+        select(vec![GROWTHS / 2, GROWTHS - 1, GROWTHS, GROWTHS + 1, GROWTHS + 30]),
+        any::<bool>(),
+    );
+    (small, settle(), run).prop_map(
+        |(service, settle, (requests, strategy, hint, stride, growths, send))| {
+            let mut steps = vec![
+                join(),
+                Step::CreateClient { participant: 0, strategy, hint },
+                Step::CreateServer { participant: 0, strategy, hint, loans: 1 },
+            ];
+            let form = LoanForm::WriteFromSlice;
+            let len = hint + stride;
+            let turn = match (requests, send) {
+                (true, true) => vec![
+                    Step::LoanRequest { client: 0, len, form },
+                    Step::SendRequest { request: 0 },
+                    Step::ReceiveRequest { server: 0 },
+                    Step::DropActive { active: 0 },
+                    Step::DropPending { pending: 0 },
+                ],
+                (true, false) => vec![
+                    Step::LoanRequest { client: 0, len, form },
+                    Step::DropRequest { request: 0 },
+                ],
+                (false, true) => vec![
+                    Step::LoanResponse { active: 0, len, form },
+                    Step::SendResponse { response: 0 },
+                    Step::ReceiveResponse { pending: 0 },
+                    Step::DropResponse { response: 0 },
+                ],
+                (false, false) => vec![
+                    Step::LoanResponse { active: 0, len, form },
+                    Step::DropLoanedResponse { response: 0 },
+                ],
+            };
+            if !requests {
+                steps.push(Step::LoanRequest { client: 0, len: 1, form });
+                steps.push(Step::SendRequest { request: 0 });
+                steps.push(Step::ReceiveRequest { server: 0 });
+            }
+            let repeat = Some(Repeat { times: growths, stretch: stride, steps: turn });
+            Scenario { schema: SCHEMA, title: String::new(), settle, service, steps, repeat }
+        },
+    )
+}

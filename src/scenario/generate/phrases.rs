@@ -1,0 +1,247 @@
+//! Phrases: short runs of steps that belong together.
+
+use proptest::{collection::vec, prelude::*, sample::select};
+
+use super::{
+    super::{OpenMode, PayloadType, Requirement, Step},
+    values::{allocation, any_length, form, hint, index},
+};
+
+pub(super) fn join() -> Step {
+    Step::Join { how: OpenMode::OpenOrCreate, require: None }
+}
+
+pub(super) fn create_client() -> impl Strategy<Value = Step> + Clone {
+    (index(), allocation(), hint()).prop_map(|(participant, strategy, hint)| Step::CreateClient {
+        participant,
+        strategy,
+        hint,
+    })
+}
+
+pub(super) fn create_server() -> impl Strategy<Value = Step> + Clone {
+    (index(), allocation(), hint(), 1..4_usize).prop_map(|(participant, strategy, hint, loans)| {
+        Step::CreateServer { participant, strategy, hint, loans }
+    })
+}
+
+fn loan_request() -> impl Strategy<Value = Step> + Clone {
+    (index(), any_length(), form()).prop_map(|(client, len, form)| Step::LoanRequest {
+        client,
+        len,
+        form,
+    })
+}
+
+fn loan_response() -> impl Strategy<Value = Step> + Clone {
+    (index(), any_length(), form()).prop_map(|(active, len, form)| Step::LoanResponse {
+        active,
+        len,
+        form,
+    })
+}
+
+/// Messages move.
+pub(super) fn traffic() -> BoxedStrategy<Vec<Step>> {
+    let one = |step: BoxedStrategy<Step>| step.prop_map(|step| vec![step]).boxed();
+    let request = (loan_request(), index())
+        .prop_map(|(loan, request)| vec![loan, Step::SendRequest { request }]);
+    let answer = (index(), loan_response(), index()).prop_map(|(server, loan, response)| {
+        vec![Step::ReceiveRequest { server }, loan, Step::SendResponse { response }]
+    });
+    let responses = (loan_response(), index(), 1..4_usize)
+        .prop_map(|(loan, response, times)| [loan, Step::SendResponse { response }].repeat(times));
+    let fetch = (index(), 1..4_usize)
+        .prop_map(|(pending, times)| vec![Step::ReceiveResponse { pending }; times]);
+    prop_oneof![
+        5 => request,
+        5 => answer,
+        3 => responses,
+        5 => fetch,
+        2 => one(loan_request().boxed()),
+        2 => one(index().prop_map(|request| Step::SendRequest { request }).boxed()),
+        3 => one(index().prop_map(|server| Step::ReceiveRequest { server }).boxed()),
+        2 => one(loan_response().boxed()),
+        2 => one(index().prop_map(|response| Step::SendResponse { response }).boxed()),
+    ]
+    .boxed()
+}
+
+/// What is held is let go, in any order.
+pub(super) fn release() -> BoxedStrategy<Vec<Step>> {
+    let step = prop_oneof![
+        3 => index().prop_map(|pending| Step::DropPending { pending }),
+        3 => index().prop_map(|active| Step::DropActive { active }),
+        3 => index().prop_map(|response| Step::DropResponse { response }),
+        1 => index().prop_map(|request| Step::DropRequest { request }),
+        1 => index().prop_map(|response| Step::DropLoanedResponse { response }),
+        1 => index().prop_map(|pending| Step::HintDisconnect { pending }),
+    ];
+    step.prop_map(|step| vec![step]).boxed()
+}
+
+/// State is asked for.
+pub(super) fn inspect() -> BoxedStrategy<Vec<Step>> {
+    let step = prop_oneof![
+        3 => index().prop_map(|pending| Step::InspectPending { pending }),
+        3 => index().prop_map(|active| Step::InspectActive { active }),
+        2 => index().prop_map(|server| Step::InspectServer { server }),
+        1 => index().prop_map(|participant| Step::InspectService { participant }),
+        1 => index().prop_map(|client| Step::UpdateClient { client }),
+        1 => index().prop_map(|server| Step::UpdateServer { server }),
+    ];
+    step.prop_map(|step| vec![step]).boxed()
+}
+
+/// Ports and participants come and go.
+pub(super) fn coming_and_going() -> BoxedStrategy<Vec<Step>> {
+    prop_oneof![
+        4 => create_client().prop_map(|step| vec![step]),
+        4 => create_server().prop_map(|step| vec![step]),
+        3 => index().prop_map(|client| vec![Step::DropClient { client }]),
+        3 => index().prop_map(|server| vec![Step::DropServer { server }]),
+        2 => (index(), create_client())
+            .prop_map(|(client, create)| vec![Step::DropClient { client }, create]),
+        2 => (index(), create_server())
+            .prop_map(|(server, create)| vec![Step::DropServer { server }, create]),
+        1 => index().prop_map(|participant| vec![Step::Leave { participant }]),
+        1 => Just(vec![join()]),
+    ]
+    .boxed()
+}
+
+fn requirement() -> impl Strategy<Value = Requirement> + Clone {
+    use Requirement as R;
+    let payload = select(vec![PayloadType::U8, PayloadType::SliceOfU16, PayloadType::SliceOfPairs]);
+    prop_oneof![
+        (0..6_usize).prop_map(R::MaxClients),
+        (0..6_usize).prop_map(R::MaxServers),
+        (0..6_usize).prop_map(R::MaxNodes),
+        (0..6_usize).prop_map(R::MaxActiveRequestsPerClient),
+        (0..6_usize).prop_map(R::MaxLoanedRequests),
+        (0..6_usize).prop_map(R::MaxResponseBufferSize),
+        (0..6_usize).prop_map(R::MaxBorrowedResponsesPerPendingResponse),
+        any::<bool>().prop_map(R::EnableSafeOverflowForRequests),
+        any::<bool>().prop_map(R::EnableSafeOverflowForResponses),
+        any::<bool>().prop_map(R::EnableFireAndForgetRequests),
+        payload.clone().prop_map(R::RequestPayload),
+        payload.prop_map(R::ResponsePayload),
+    ]
+}
+
+/// Somebody opens the service, with or without a requirement.
+pub(super) fn opening() -> BoxedStrategy<Vec<Step>> {
+    let how = prop_oneof![
+        2 => Just(OpenMode::OpenOrCreate),
+        2 => Just(OpenMode::Open),
+        1 => Just(OpenMode::Create),
+    ];
+    (how, prop::option::of(requirement()))
+        .prop_map(|(how, require)| vec![Step::Join { how, require }])
+        .boxed()
+}
+
+/// A port may be dropped while everything it gave out lives on.
+pub(super) fn port_drops_under_held_data() -> BoxedStrategy<Vec<Step>> {
+    prop_oneof![
+        4 => Just(Vec::new()),
+        1 => Just(vec![Step::DropClient { client: 0 }]),
+        1 => Just(vec![Step::DropServer { server: 0 }]),
+    ]
+    .boxed()
+}
+
+/// A port leaves and another one takes its place.
+pub(super) fn reconnection() -> BoxedStrategy<Vec<Step>> {
+    prop_oneof![
+        create_client().prop_map(|create| vec![Step::DropClient { client: 0 }, create]),
+        create_server().prop_map(|create| vec![Step::DropServer { server: 0 }, create]),
+    ]
+    .boxed()
+}
+
+/// One request with its responses, from loan to drop; `thorough` ones leave nothing.
+fn exchange(thorough: bool) -> impl Strategy<Value = Vec<Step>> + Clone {
+    let kept = move |chance| if thorough { Just(true).boxed() } else { any_with(chance).boxed() };
+    (
+        (index(), index(), loan_request()),
+        vec(loan_response(), 0..3),
+        0..3_usize,
+        (kept(0.6), kept(0.6), kept(0.6)),
+        any::<bool>(),
+    )
+        .prop_map(|((client, server, loan), answers, fetched, drops, pending_first)| {
+            let loan = match loan {
+                Step::LoanRequest { len, form, .. } => Step::LoanRequest { client, len, form },
+                other => other,
+            };
+            let mut steps =
+                vec![loan, Step::SendRequest { request: -1 }, Step::ReceiveRequest { server }];
+            for answer in &answers {
+                if let Step::LoanResponse { len, form, .. } = *answer {
+                    steps.push(Step::LoanResponse { active: -1, len, form });
+                    steps.push(Step::SendResponse { response: -1 });
+                }
+            }
+            steps.extend((0..fetched).map(|_| Step::ReceiveResponse { pending: -1 }));
+            if drops.0 {
+                steps.extend((0..fetched).map(|_| Step::DropResponse { response: -1 }));
+            }
+            let active = drops.1.then_some(Step::DropActive { active: -1 });
+            let pending = drops.2.then_some(Step::DropPending { pending: -1 });
+            if pending_first {
+                steps.extend(pending.into_iter().chain(active));
+            } else {
+                steps.extend(active.into_iter().chain(pending));
+            }
+            steps
+        })
+}
+
+fn any_with(chance: f64) -> impl Strategy<Value = bool> + Clone {
+    proptest::bool::weighted(chance)
+}
+
+/// One request with its responses, some of which are held on to.
+pub(super) fn conversation() -> BoxedStrategy<Vec<Step>> {
+    exchange(false).boxed()
+}
+
+/// Several exchanges that leave nothing behind: slots, channels and chunks are used
+/// again while older ones may be held.
+pub(super) fn recycling() -> BoxedStrategy<Vec<Step>> {
+    (exchange(true), 1..9_usize).prop_map(|(exchange, times)| exchange.repeat(times)).boxed()
+}
+
+/// A port goes away with everything that came out of it; another one may follow.
+pub(super) fn vanishing() -> BoxedStrategy<Vec<Step>> {
+    let client = [
+        Step::DropRequest { request: 0 },
+        Step::DropPending { pending: 0 },
+        Step::DropResponse { response: 0 },
+    ];
+    let server = [Step::DropLoanedResponse { response: 0 }, Step::DropActive { active: 0 }];
+    prop_oneof![
+        (index(), prop::option::of(create_client())).prop_map(move |(port, next)| {
+            let drop = Step::DropClient { client: port };
+            client.repeat(4).into_iter().chain([drop]).chain(next).collect()
+        }),
+        (index(), prop::option::of(create_server())).prop_map(move |(port, next)| {
+            let drop = Step::DropServer { server: port };
+            server.repeat(4).into_iter().chain([drop]).chain(next).collect()
+        }),
+    ]
+    .boxed()
+}
+
+/// A response outlives the active request it was loaned from.
+pub(super) fn orphaning() -> BoxedStrategy<Vec<Step>> {
+    (index(), loan_response())
+        .prop_map(|(active, loan)| match loan {
+            Step::LoanResponse { len, form, .. } => {
+                vec![Step::LoanResponse { active, len, form }, Step::DropActive { active }]
+            }
+            other => vec![other],
+        })
+        .boxed()
+}

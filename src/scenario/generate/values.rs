@@ -1,0 +1,118 @@
+//! Single values: lengths, hints, settings.
+
+use proptest::{prelude::*, sample::select};
+
+use super::super::{
+    Backpressure, LoanForm, Nth, Settings, SettingsVia, SettleOrder, Strategy as Allocation,
+};
+use crate::model::SHORTEST_IMPOSSIBLE;
+
+/// Any strategy.
+pub fn allocation() -> impl Strategy<Value = Allocation> + Clone {
+    prop_oneof![
+        1 => Just(Allocation::Static),
+        2 => Just(Allocation::BestFit),
+        2 => Just(Allocation::PowerOfTwo),
+    ]
+}
+
+/// Any initial hint, in elements.
+pub fn hint() -> impl Strategy<Value = usize> + Clone {
+    prop_oneof![
+        3 => select(vec![0, 1, 2, 8, 9, 16, 64, 100, 256]),
+        1 => 0..2048_usize,
+        1 => select(vec![4032, 4040, 4096, 65536]),
+    ]
+}
+
+/// Any length that can be loaned, in elements, with a bias to boundaries.
+pub fn length() -> impl Strategy<Value = usize> + Clone {
+    let powers = (0..18_u32).prop_map(|exponent| 1_usize << exponent);
+    let pages = (1..9_usize).prop_map(|pages| pages * 4096);
+    let around = |center: BoxedStrategy<usize>| {
+        // 56 and 64 are the sizes of iceoryx2's headers.
+        (center, select(vec![-64_i64, -56, -9, -8, -1, 0, 1, 8, 9]))
+            .prop_map(|(center, offset)| center.saturating_add_signed(offset as isize))
+    };
+    prop_oneof![
+        4 => select(vec![0_usize, 1, 2, 7, 8, 9, 15, 16, 17, 63, 64, 65]),
+        4 => 0..300_usize,
+        3 => around(powers.boxed()),
+        2 => around(pages.boxed()),
+        2 => 0..20_000_usize,
+        1 => 0..300_000_usize,
+    ]
+}
+
+/// A length no machine can provide.
+pub fn impossible_length() -> impl Strategy<Value = usize> + Clone {
+    let far = |n: usize| usize::MAX - n;
+    prop_oneof![
+        select(vec![far(0), far(1), far(7), far(8), far(55), far(56), far(63), far(64), far(127)]),
+        select(vec![usize::MAX / 2, usize::MAX / 2 + 1, usize::MAX / 2 - 63, usize::MAX / 3]),
+        (47..64_u32).prop_map(|exponent| 1_usize << exponent),
+        SHORTEST_IMPOSSIBLE..usize::MAX,
+    ]
+}
+
+pub(super) fn any_length() -> impl Strategy<Value = usize> + Clone {
+    prop_oneof![40 => length(), 1 => impossible_length()]
+}
+
+pub(super) fn form() -> impl Strategy<Value = LoanForm> + Clone {
+    prop_oneof![
+        1 => Just(LoanForm::Default),
+        1 => Just(LoanForm::WriteFromFn),
+        3 => Just(LoanForm::WriteFromSlice),
+    ]
+}
+
+pub(super) fn settle() -> impl Strategy<Value = SettleOrder> {
+    prop_oneof![
+        Just(SettleOrder::NewestFirst),
+        Just(SettleOrder::OldestFirst),
+        (0..1000_u32).prop_map(SettleOrder::Shuffled),
+    ]
+}
+
+fn limit() -> impl Strategy<Value = usize> + Clone {
+    prop_oneof![3 => Just(1_usize), 3 => Just(2), 2 => Just(3), 1 => Just(4)]
+}
+
+prop_compose! {
+    /// Any settings, with limits from 1 to 4, small ones more often: what is full shows more.
+    pub fn settings()(
+        via in prop_oneof![3 => Just(SettingsVia::Builder), 1 => Just(SettingsVia::ConfigFile)],
+        max_clients in limit(),
+        max_servers in limit(),
+        max_nodes in 1..5_usize,
+        max_active_requests_per_client in limit(),
+        max_loaned_requests in limit(),
+        max_response_buffer_size in limit(),
+        max_borrowed_responses_per_pending_response in limit(),
+        enable_safe_overflow_for_requests in any::<bool>(),
+        enable_safe_overflow_for_responses in any::<bool>(),
+        enable_fire_and_forget_requests in any::<bool>(),
+        discard in any::<(bool, bool)>(),
+    ) -> Settings {
+        let backpressure = |discard| if discard {
+            Backpressure::DiscardData
+        } else {
+            Backpressure::RetryUntilDelivered
+        };
+        Settings {
+            via, max_clients, max_servers, max_nodes, max_active_requests_per_client,
+            max_loaned_requests, max_response_buffer_size,
+            max_borrowed_responses_per_pending_response,
+            enable_safe_overflow_for_requests, enable_safe_overflow_for_responses,
+            enable_fire_and_forget_requests,
+            client_backpressure: backpressure(discard.0),
+            server_backpressure: backpressure(discard.1),
+        }
+    }
+}
+
+/// The oldest, the newest, or any of the first few.
+pub(super) fn index() -> impl Strategy<Value = Nth> + Clone {
+    prop_oneof![3 => Just(0), 2 => Just(-1), 4 => 0..4]
+}
