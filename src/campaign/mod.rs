@@ -2,6 +2,7 @@
 //! several workers; every failure confirmed, shrunk and saved.
 
 mod case;
+pub mod hunt;
 
 use std::{
     collections::{BTreeMap, BTreeSet},

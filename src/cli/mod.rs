@@ -2,6 +2,7 @@
 
 mod clean;
 mod config;
+mod hunt;
 mod list;
 mod replay;
 mod run;
@@ -45,6 +46,8 @@ pub struct Arguments {
 enum Command {
     /// Judge the iceoryx2 this was compiled against (the default)
     Run(run::RunArguments),
+    /// Measure how soon generated scenarios find each known quirk
+    Hunt(hunt::HuntArguments),
     /// Show promises, quirks and fixtures
     List(list::ListArguments),
     /// Run saved scenarios; one line each, KEPT or BROKEN
@@ -72,6 +75,7 @@ impl Arguments {
     pub fn execute(self) -> Exit {
         let done = match self.command.unwrap_or(Command::Run(self.run)) {
             Command::Run(arguments) => run::run(&arguments),
+            Command::Hunt(arguments) => hunt::run(&arguments),
             Command::List(arguments) => list::list(&arguments),
             Command::Replay(arguments) => replay::replay(&arguments),
             Command::Shrink(arguments) => shrink::shrink(&arguments),

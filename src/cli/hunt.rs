@@ -1,0 +1,78 @@
+//! `gauntlet hunt`.
+
+use std::time::Duration;
+
+use clap::Args;
+use comfy_table::{Cell, CellAlignment, Table, presets};
+use iox2_gauntlet::{
+    campaign::hunt::{HuntPlan, Quarry, hunt},
+    exit::Exit,
+};
+
+use super::Format;
+
+#[derive(Debug, Args)]
+pub(super) struct HuntArguments {
+    /// Hunt only quirks whose name contains this
+    #[arg(default_value = "", hide_default_value = true)]
+    quirk: String,
+    /// Try this many seeds per quirk
+    #[arg(long, value_name = "N", default_value_t = 10)]
+    seeds: u64,
+    /// Generate at most this many scenarios per quirk and seed
+    #[arg(long, value_name = "N", default_value_t = 5000)]
+    scenarios: u64,
+    /// Generate at most this long per quirk and seed
+    #[arg(long = "for", value_name = "DURATION", default_value = "60s", value_parser = super::duration)]
+    time: Duration,
+    /// Workers [default: one per core]
+    #[arg(long, value_name = "N")]
+    jobs: Option<usize>,
+    /// How to print the result
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
+}
+
+pub(super) fn run(arguments: &HuntArguments) -> anyhow::Result<Exit> {
+    let interrupted = super::interruption()?;
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let plan = HuntPlan {
+        executable: super::this_executable()?,
+        seeds: arguments.seeds,
+        scenarios: arguments.scenarios,
+        time: arguments.time,
+        jobs: arguments.jobs.unwrap_or(cores).max(1),
+        filter: arguments.quirk.clone(),
+    };
+    eprintln!("hunting the known quirks of {} with {} seeds", super::subject(), plan.seeds);
+    let quarries = hunt(&plan, &interrupted, &|quarry: &Quarry| {
+        let (found, of) = (quarry.times_found(), quarry.found.len());
+        eprintln!("{}: found with {found} of {of} seeds", quarry.quirks.join(", "));
+    })?;
+    anyhow::ensure!(!quarries.is_empty(), "no quirk of this release matches");
+    match arguments.format {
+        Format::Text => println!("{}", table(&quarries)),
+        Format::Json => println!("{}", serde_json::to_string_pretty(&quarries)?),
+    }
+    let all_found = quarries.iter().all(|quarry| quarry.times_found() > 0);
+    Ok(if all_found { Exit::Green } else { Exit::Broken })
+}
+
+fn table(quarries: &[Quarry]) -> Table {
+    let mut table = Table::new();
+    table.load_preset(presets::ASCII_MARKDOWN);
+    table.set_header(["quirk", "breaks", "found with", "median scenarios", "median seconds"]);
+    for quarry in quarries {
+        let right = |text: String| Cell::new(text).set_alignment(CellAlignment::Right);
+        let median = quarry.median();
+        let dash = || "-".to_owned();
+        table.add_row([
+            Cell::new(quarry.quirks.join(", ")),
+            Cell::new(quarry.promise),
+            right(format!("{} of {}", quarry.times_found(), quarry.found.len())),
+            right(median.map_or_else(dash, |effort| effort.scenarios.to_string())),
+            right(median.map_or_else(dash, |effort| format!("{:.1}", effort.seconds))),
+        ]);
+    }
+    table
+}
