@@ -114,6 +114,9 @@ pub struct Outcome {
     /// How often each known quirk showed.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub sightings: BTreeMap<Switch, u64>,
+    /// Shared-memory objects that known quirks may have left behind.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub known_leftovers: BTreeMap<Switch, usize>,
     /// Steps that were carried out.
     pub performed: usize,
     /// Steps that had nothing to act on, or would have waited for ever.
@@ -160,6 +163,7 @@ pub fn run(
     Outcome {
         checks: run.checks,
         sightings: run.sightings,
+        known_leftovers: run.model.known_leftovers(),
         performed: run.performed,
         skipped: run.skipped,
         end,

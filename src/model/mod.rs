@@ -39,6 +39,10 @@ pub const LONGEST_AFFORDABLE: usize = 64 << 20;
 /// exceeds the 47 bits of user address space.
 pub const SHORTEST_IMPOSSIBLE: usize = 1 << 47;
 
+/// Shortest loan that is taken to overflow the size of a segment, in elements: up to it,
+/// 2^16 chunks of an element's size fit into a `usize`.
+pub const SHORTEST_OVERFLOWING: usize = 1 << 48;
+
 /// The state iceoryx2 must be in.
 #[derive(Debug, Clone)]
 pub struct Model {
@@ -57,8 +61,8 @@ pub struct Model {
     active: BTreeMap<Key, Active>,
     loaned_responses: BTreeMap<Key, LoanedResponse>,
     responses: BTreeMap<Key, HeldResponse>,
-    /// Pairs (receiving port, sending port) in which the receiver has mapped the only
-    /// segment of a sender that never grew.
+    /// Pairs (client, server) in which the client has received a response, and so has
+    /// mapped a segment of the server.
     mapped: BTreeSet<(Key, Key)>,
     /// Pairs (server, client) in which the server has seen the client.
     server_knows: BTreeSet<(Key, Key)>,
@@ -88,6 +92,8 @@ pub struct Model {
     /// Pairs (server, client) of which the client went away with requests the server has
     /// to discard.
     unreturned: BTreeSet<(Key, Key)>,
+    /// Ports that were refused a growth for want of memory.
+    starved: BTreeSet<Key>,
 }
 
 /// Node and service handle of one participant.
@@ -173,8 +179,8 @@ struct QueuedResponse {
     len: usize,
     origin: PortId,
     certain: bool,
-    /// It shares its buffer with responses to earlier requests.
-    squeezed: bool,
+    /// What may take it away, although it must not.
+    risks: BTreeSet<Switch>,
 }
 
 #[derive(Debug, Clone)]
@@ -246,6 +252,7 @@ impl Model {
             answers: BTreeMap::new(),
             discarding: BTreeSet::new(),
             unreturned: BTreeSet::new(),
+            starved: BTreeSet::new(),
         }
     }
 
@@ -317,6 +324,14 @@ impl Model {
         // A connection, and the one or two segments of the client.
         let tolerated = known.then(|| (quirk, most + 3 * self.unreturned.len()));
         (!lingers).then_some(MostMapped { most, tolerated })
+    }
+
+    /// Shared-memory objects that known quirks leave behind when everything is dropped.
+    #[must_use]
+    pub fn known_leftovers(&self) -> BTreeMap<Switch, usize> {
+        let quirk = Switch::FailedGrowthSticks;
+        let shows = self.quirks.contains(&quirk) && !self.starved.is_empty();
+        shows.then_some((quirk, self.starved.len())).into_iter().collect()
     }
 
     /// Whether every port is gone, also those that outlived their handle.

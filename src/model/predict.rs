@@ -51,13 +51,17 @@ impl Model {
             }
             Action::LoanRequest { client, len, .. } => {
                 let loaned = self.loaned_requests_of(client);
-                predict_loan(&self.clients[&client], len, loaned, self.settings.max_loaned_requests)
+                let limit = self.settings.max_loaned_requests;
+                let mut prediction = predict_loan(&self.clients[&client], len, loaned, limit);
+                self.tolerate_failed_growth(client, &self.clients[&client], len, &mut prediction);
+                prediction
             }
             Action::LoanResponse { active, len, .. } => {
                 let Active { server: server_key, failed_loans, .. } = self.active[&active];
                 let server = &self.servers[&server_key];
                 let loaned = self.loaned_responses_of(active);
                 let mut prediction = predict_loan(server, len, loaned, server.loans);
+                self.tolerate_failed_growth(server_key, server, len, &mut prediction);
                 let quirk = Switch::FailedLoanKeepsCount;
                 if loaned + failed_loans >= server.loans && self.quirks.contains(&quirk) {
                     prediction.tolerated.push((quirk, Expected::Refused("ExceedsMaxLoans")));
@@ -103,6 +107,24 @@ impl Model {
             | Action::DropPending { .. }
             | Action::DropActive { .. }
             | Action::DropResponse { .. } => must(Promise::NeverCrashes, Expected::Done),
+        }
+    }
+
+    /// With the quirks, a loan no machine has memory for is refused with another error, and
+    /// whoever asked for it cannot grow any more.
+    fn tolerate_failed_growth(&self, key: Key, port: &Port, len: usize, to: &mut Prediction) {
+        let mut tolerate = |quirk, error| {
+            if self.quirks.contains(&quirk) {
+                to.tolerated.push((quirk, Expected::Refused(error)));
+            }
+        };
+        if !port.strategy.is_dynamic() || len <= port.longest {
+            return;
+        }
+        if len >= SHORTEST_IMPOSSIBLE {
+            tolerate(Switch::ImpossibleLoanIsInternalFailure, "InternalFailure");
+        } else if self.starved.contains(&key) {
+            tolerate(Switch::FailedGrowthSticks, "OutOfMemory");
         }
     }
 
@@ -256,9 +278,8 @@ impl Model {
             && (gone || stays == Switch::UndeliveredRequestIsConnected);
         let announces = Switch::OldResponsesAreAnnounced;
         let stale = self.stale.iter().any(|(client, _)| *client == pending.client);
-        let squeezed = queues().any(|response| response.squeezed);
-        let may_deny =
-            has_response == Some(true) && squeezed && knows(Switch::OldResponsesFillBuffer);
+        let risk = queues().flat_map(|response| &response.risks).copied().find(|&s| knows(s));
+        let denies = risk.filter(|_| has_response == Some(true));
         let may_announce = has_response == Some(false) && stale && knows(announces);
         let mut tolerate = |switch, connected, has_response| {
             let expected = Expected::Pending { connected, has_response, servers };
@@ -267,8 +288,7 @@ impl Model {
         if may_stay {
             tolerate(stays, Some(true), has_response);
         }
-        if may_announce || may_deny {
-            let switch = if may_deny { Switch::OldResponsesFillBuffer } else { announces };
+        if let Some(switch) = denies.or(may_announce.then_some(announces)) {
             tolerate(switch, connected, None);
             if may_stay {
                 tolerate(switch, None, None);

@@ -22,10 +22,12 @@ static FILES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/fixtures/quirks");
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Switch {
-    /// Loans of impossible length from dynamic ports are left out: they overflow.
+    /// Loans from dynamic ports that are so long that the size of their segment overflows
+    /// are left out: they crash.
     ImpossibleLoanOverflows,
-    /// Loans of impossible length from dynamic ports are left out: afterwards the
-    /// port cannot grow any more and leaves a segment behind.
+    /// The error of a loan no machine has memory for may be `InternalFailure`.
+    ImpossibleLoanIsInternalFailure,
+    /// After such a loan a port may be unable to grow, and a segment may stay behind.
     FailedGrowthSticks,
     /// A response loan that was refused although the active request has loans left may
     /// count as loaned.
@@ -55,6 +57,9 @@ pub enum Switch {
     /// A dynamic server loans no more responses once several of its responses were never
     /// read: it would run out of chunks and crash.
     OldResponsesExhaustChunks,
+    /// Responses of a server that is gone may be lost when the client asks for a response
+    /// to another request and there is none.
+    EmptyReceiveForgetsGoneServer,
     /// Requests of clients that are gone, discarded by a server, may keep memory mapped.
     DiscardedRequestKeepsMemory,
 }

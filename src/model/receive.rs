@@ -146,26 +146,29 @@ impl Model {
         } else {
             Promise::NoResponseIsLost
         };
-        let tolerated = self.tolerate_old_responses(pending_key, pending);
+        let tolerated = self.tolerate_lost_and_old_responses(pending_key, pending);
         Prediction { promise, allowed, tolerated }
     }
 
-    /// With the quirks, responses to earlier requests of a client take room and count
-    /// as borrowed where a later one should have a buffer of its own.
-    fn tolerate_old_responses(&self, key: Key, pending: &Pending) -> Vec<(Switch, Expected)> {
-        let mut tolerated = Vec::new();
+    /// With the quirks, responses are lost with their connection, and those to earlier
+    /// requests of a client take room and count as borrowed where a later one should have
+    /// a buffer of its own.
+    fn tolerate_lost_and_old_responses(
+        &self,
+        key: Key,
+        pending: &Pending,
+    ) -> Vec<(Switch, Expected)> {
         let client = pending.client;
-        let fills = Switch::OldResponsesFillBuffer;
         let is_stale = |server: Key| self.stale.contains(&(client, server));
-        if self.quirks.contains(&fills) && self.stale.iter().any(|(c, _)| *c == client) {
-            let queues = pending.targets.values().map(|target| &target.queue);
-            for queue in queues.filter(|queue| queue.iter().any(|response| response.squeezed)) {
+        let mut tolerated = Vec::new();
+        for queue in pending.targets.values().map(|target| &target.queue) {
+            let risk = queue.iter().flat_map(|response| &response.risks);
+            if let Some(&risk) = risk.into_iter().find(|risk| self.quirks.contains(risk)) {
                 let received = queue.iter().map(|r| Expected::Received(r.candidate()));
-                tolerated.extend([Expected::Nothing].into_iter().chain(received));
+                let expected = [Expected::Nothing].into_iter().chain(received);
+                tolerated.extend(expected.map(|expected| (risk, expected)));
             }
         }
-        let mut tolerated: Vec<_> =
-            tolerated.into_iter().map(|expected| (fills, expected)).collect();
         let blocks = Switch::OldResponsesCountAsBorrowed;
         let counts_old_ones = pending.targets.keys().any(|&server| {
             let old = self.responses.values().filter(|held| {

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{LONGEST_AFFORDABLE, Model, SHORTEST_IMPOSSIBLE, Switch};
+use super::{LONGEST_AFFORDABLE, Model, SHORTEST_IMPOSSIBLE, SHORTEST_OVERFLOWING, Switch};
 use crate::{
     actor::{Action, Key},
     payload::MessageId,
@@ -177,12 +177,11 @@ impl Model {
         Some(action)
     }
 
-    /// Whether a known quirk makes this loan ruin the process or the port.
+    /// Whether a known quirk makes this loan ruin the process.
     fn steers_around(&self, len: usize, strategy: Strategy) -> bool {
-        let ruins = |switch| self.quirks.contains(&switch);
-        len >= SHORTEST_IMPOSSIBLE
+        len >= SHORTEST_OVERFLOWING
             && strategy.is_dynamic()
-            && (ruins(Switch::ImpossibleLoanOverflows) || ruins(Switch::FailedGrowthSticks))
+            && self.quirks.contains(&Switch::ImpossibleLoanOverflows)
     }
 
     /// Whether a known quirk may make the server's next loan ruin the process.

@@ -1,8 +1,11 @@
 //! Follows what was observed: the model's state after an action.
 
+use std::collections::{BTreeSet, VecDeque};
+
 use super::{
     Active, HeldResponse, LoanedRequest, LoanedResponse, Model, Participant, Pending, Port,
-    Promise, QueuedRequest, QueuedResponse, Switch, Target, TargetState, predict::Room,
+    Promise, QueuedRequest, QueuedResponse, SHORTEST_IMPOSSIBLE, Switch, Target, TargetState,
+    predict::Room,
 };
 use crate::actor::{Action, Key, Observation, PortId};
 
@@ -12,10 +15,14 @@ impl Model {
     pub fn apply(&mut self, action: &Action, observation: &Observation) {
         if let Observation::Refused(_) = observation {
             match *action {
-                Action::LoanRequest { client, .. } => self.refused.extend([client]),
-                Action::LoanResponse { active, .. } => {
+                Action::LoanRequest { client, len, .. } => {
+                    self.refused.extend([client]);
+                    self.note_failed_growth(client, len);
+                }
+                Action::LoanResponse { active, len, .. } => {
                     let server = self.active.get(&active).map(|active| active.server);
                     self.refused.extend(server.into_iter().chain([active]));
+                    server.into_iter().for_each(|server| self.note_failed_growth(server, len));
                 }
                 _ => {}
             }
@@ -128,6 +135,13 @@ impl Model {
             | Action::UpdateClient { .. } => {}
         }
         self.retire();
+    }
+
+    fn note_failed_growth(&mut self, key: Key, len: usize) {
+        let port = self.clients.get(&key).or_else(|| self.servers.get(&key));
+        if len >= SHORTEST_IMPOSSIBLE && port.is_some_and(|port| port.strategy.is_dynamic()) {
+            self.starved.insert(key);
+        }
     }
 
     /// Whether the active request has as many loans, failed ones included, as its server
@@ -246,7 +260,6 @@ impl Model {
                     });
                 if let Some((client, pending)) = found {
                     self.active.insert(new, Active { server, client, pending, failed_loans: 0 });
-                    self.mapped.insert((server, client));
                     if let Some(target) =
                         self.pending.get_mut(&pending).and_then(|p| p.targets.get_mut(&server))
                     {
@@ -282,6 +295,7 @@ impl Model {
             return;
         };
         let squeezed = self.stale.contains(&(loan.client, loan.server));
+        let risks = squeezed.then_some(Switch::OldResponsesFillBuffer).into_iter().collect();
         if target.queue.len() >= capacity {
             let all_certain = target.queue.iter().all(|response| response.certain);
             if overflow {
@@ -304,7 +318,7 @@ impl Model {
             }
         }
         target.queue.push_back(QueuedResponse {
-            squeezed,
+            risks,
             id: loan.id,
             len: loan.len,
             origin,
@@ -319,11 +333,47 @@ impl Model {
         *self.unread.entry(loan.server).or_default() += 1;
         let waiting = self.pending.values_mut().filter(|pending| pending.client == loan.client);
         for target in waiting.filter_map(|pending| pending.targets.get_mut(&loan.server)) {
-            target.queue.iter_mut().for_each(|response| response.squeezed = true);
+            endanger(&mut target.queue, Switch::OldResponsesFillBuffer);
+        }
+    }
+
+    /// With the quirk, a client that looks for a response to one request and finds none
+    /// from a server that is gone forgets what that server sent to its other requests.
+    fn forget_gone_servers(&mut self, receiving: Key) {
+        let Some(pending) = self.pending.get(&receiving) else { return };
+        let client = pending.client;
+        let finds_some = |server: &Key| {
+            let target = pending.targets.get(server);
+            target.is_some_and(|target| target.queue.iter().any(|response| response.certain))
+        };
+        let holds_some = |server: &Key| {
+            self.responses.values().any(|held| held.client == client && held.server == *server)
+        };
+        let kept: BTreeSet<Key> = self
+            .acquainted
+            .iter()
+            .filter(|(of, _)| *of == client)
+            .map(|(_, server)| *server)
+            .filter(|server| {
+                self.servers.contains_key(server) || finds_some(server) || holds_some(server)
+            })
+            .collect();
+        let others =
+            self.pending.iter_mut().filter(|(key, p)| **key != receiving && p.client == client);
+        for (_, pending) in others {
+            for (_, target) in
+                pending.targets.iter_mut().filter(|(server, _)| !kept.contains(server))
+            {
+                endanger(&mut target.queue, Switch::EmptyReceiveForgetsGoneServer);
+            }
         }
     }
 
     fn response_received(&mut self, pending: Key, new: Key, observation: &Observation) {
+        self.forget_gone_servers(pending);
+        if *observation == Observation::Nothing {
+            self.nothing_waits_for(pending);
+        }
         let Observation::Received(received) = observation else { return };
         let Some(entry) = self.pending.get_mut(&pending) else { return };
         for (&server, target) in &mut entry.targets {
@@ -340,13 +390,25 @@ impl Model {
         }
     }
 
+    /// What may have been lost has been, and what may not be received for now may not be
+    /// there either.
+    fn nothing_waits_for(&mut self, key: Key) {
+        let limit = self.settings.max_borrowed_responses_per_pending_response;
+        let held = |server| self.held_responses_of(key, server);
+        let Some(pending) = self.pending.get(&key) else { return };
+        let readable: Vec<Key> =
+            pending.targets.keys().copied().filter(|&server| held(server) < limit).collect();
+        let Some(pending) = self.pending.get_mut(&key) else { return };
+        for server in readable {
+            if let Some(target) = pending.targets.get_mut(&server) {
+                target.queue.clear();
+            }
+        }
+    }
+
     /// Forgets ports and participants nothing refers to any more, and what went with
     /// them.
     fn retire(&mut self) {
-        let loses_unmapped = self.quirks.contains(&Switch::UnmappedSegmentIsLost);
-        let mapped = std::mem::take(&mut self.mapped);
-        let first_segment_lost =
-            |receiver, sender| loses_unmapped && !mapped.contains(&(receiver, sender));
         let gone: Vec<Key> =
             self.clients.keys().copied().filter(|&client| !self.client_lives(client)).collect();
         for client in gone {
@@ -355,8 +417,8 @@ impl Model {
                 if *from != client {
                     continue;
                 }
-                let keeps = self.server_knows.contains(&(*server, client))
-                    && port.keeps_data_when_gone(first_segment_lost(*server, client));
+                let keeps =
+                    self.server_knows.contains(&(*server, client)) && port.keeps_data_when_gone();
                 if !self.settings.enable_fire_and_forget_requests && !queue.is_empty() {
                     self.unreturned.insert((*server, client));
                 }
@@ -375,17 +437,19 @@ impl Model {
             self.in_flight.retain(|(_, to), _| *to != server);
             self.unreturned.retain(|(of, _)| *of != server);
             for pending in self.pending.values_mut() {
-                let keeps = port.keeps_data_when_gone(first_segment_lost(pending.client, server));
                 let Some(target) = pending.targets.get_mut(&server) else { continue };
                 if target.state != TargetState::Closed {
                     target.state = TargetState::Abandoned;
                 }
-                if !keeps {
+                if !port.keeps_data_when_gone() {
                     target.queue.iter_mut().for_each(|response| response.certain = false);
+                } else if port.strategy.is_dynamic()
+                    && !self.mapped.contains(&(pending.client, server))
+                {
+                    endanger(&mut target.queue, Switch::UnmappedSegmentIsLost);
                 }
             }
         }
-        self.mapped = mapped;
         self.in_flight.retain(|_, queue| !queue.is_empty());
         let gone: Vec<Key> = self
             .participants
@@ -397,6 +461,10 @@ impl Model {
             self.participants.remove(&participant);
         }
     }
+}
+
+fn endanger(queue: &mut VecDeque<QueuedResponse>, switch: Switch) {
+    queue.iter_mut().for_each(|response| response.risks.extend([switch]));
 }
 
 fn is_too_long(observation: &Observation) -> bool {
@@ -423,7 +491,7 @@ impl Port {
 
     /// "A sample may be lost if the sender shuts down after reallocating its data
     /// segment" (FAQ, Losing Dynamic Data), and only then.
-    fn keeps_data_when_gone(&self, first_segment_lost: bool) -> bool {
-        !self.strategy.is_dynamic() || self.growths == 0 && !first_segment_lost
+    fn keeps_data_when_gone(&self) -> bool {
+        !self.strategy.is_dynamic() || self.growths == 0
     }
 }

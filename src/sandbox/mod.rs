@@ -28,7 +28,7 @@ use std::{
 
 use tempfile::TempDir;
 
-pub use census::Census;
+pub use census::{Census, Leftover};
 
 /// Where Linux keeps POSIX shared-memory objects.
 pub const SHM_DIR: &str = "/dev/shm";

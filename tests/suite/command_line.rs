@@ -6,7 +6,7 @@ use std::{
 };
 
 use assert_cmd::Command;
-use iox2_gauntlet::scenario::generate::scenario_of_run;
+use iox2_gauntlet::scenario::generate::{Family, scenario_of_run};
 use predicates::{prelude::*, str::contains};
 use tempfile::TempDir;
 
@@ -88,7 +88,7 @@ fn a_bad_scenario_file_is_refused_with_place_and_expectation() {
     const SYNTAX: &str = "schema = 1\nsteps = [\n    { join = {} },\n    { join = {} \n]\n";
     const STEP: &str = "schema = 1\nsteps = [\n    { create-cleint = { participant = 0 } },\n]\n";
     const TYPE: &str = "schema = 1\nsteps = [{ drop-client = { client = \"0\" } }]\n";
-    const NEGATIVE: &str = "schema = 1\nsteps = [{ drop-client = { client = -1 } }]\n";
+    const NEGATIVE: &str = "schema = 1\nsteps = [{ loan-request = { client = 0, len = -1 } }]\n";
     const MISSING: &str = "schema = 1\nsteps = [{ loan-request = { client = 0 } }]\n";
     const STRATEGY: &str = "schema = 1\nsteps = [\n  { create-client = { participant = 0, strategy = \"bestfit\", hint = 8 } },\n]\n";
     const SETTING: &str = "schema = 1\nsteps = []\n[service]\nmax-client = 3\n";
@@ -96,8 +96,8 @@ fn a_bad_scenario_file_is_refused_with_place_and_expectation() {
     for (text, place, explanation) in [
         (SYNTAX, "5:1", "invalid inline table element, expected `,`"),
         (STEP, "3:7", "did you mean `create-client`?"),
-        (TYPE, "2:37", "invalid type: string \"0\", expected usize"),
-        (NEGATIVE, "2:37", "invalid value: integer `-1`, expected usize"),
+        (TYPE, "2:37", "invalid type: string \"0\", expected i32"),
+        (NEGATIVE, "2:47", "invalid value: integer `-1`, expected usize"),
         (MISSING, "2:27", "missing field `len`"),
         (
             STRATEGY,
@@ -196,7 +196,7 @@ fn a_run_leaves_its_report_where_latest_points_and_repeats_itself_by_seed() {
     assert_eq!(first["seed"], 7);
     assert_eq!(first["interrupted"], false);
     assert_eq!(first["findings"], serde_json::json!([]));
-    let generated = ["growth", "interleaving", "churn", "limits", "turnover", "manygrowths"];
+    let generated = Family::ALL.map(|family| format!("{family:?}").to_lowercase());
     let generated = generated.map(|family| first["scenarios"][family].as_u64().unwrap_or(0));
     assert_eq!(generated.iter().sum::<u64>(), 20, "{}", first["scenarios"]);
 

@@ -5,7 +5,7 @@ use proptest::{prelude::*, sample::select};
 use super::super::{
     Backpressure, LoanForm, Nth, Settings, SettingsVia, SettleOrder, Strategy as Allocation,
 };
-use crate::model::SHORTEST_IMPOSSIBLE;
+use crate::model::{SHORTEST_IMPOSSIBLE, SHORTEST_OVERFLOWING};
 
 /// Any strategy.
 pub fn allocation() -> impl Strategy<Value = Allocation> + Clone {
@@ -48,10 +48,11 @@ pub fn length() -> impl Strategy<Value = usize> + Clone {
 pub fn impossible_length() -> impl Strategy<Value = usize> + Clone {
     let far = |n: usize| usize::MAX - n;
     prop_oneof![
-        select(vec![far(0), far(1), far(7), far(8), far(55), far(56), far(63), far(64), far(127)]),
-        select(vec![usize::MAX / 2, usize::MAX / 2 + 1, usize::MAX / 2 - 63, usize::MAX / 3]),
-        (47..64_u32).prop_map(|exponent| 1_usize << exponent),
-        SHORTEST_IMPOSSIBLE..usize::MAX,
+        3 => SHORTEST_IMPOSSIBLE..SHORTEST_OVERFLOWING,
+        1 => select(vec![far(0), far(1), far(7), far(8), far(55), far(56), far(63), far(64), far(127)]),
+        1 => select(vec![usize::MAX / 2, usize::MAX / 2 + 1, usize::MAX / 2 - 63, usize::MAX / 3]),
+        1 => (47..64_u32).prop_map(|exponent| 1_usize << exponent),
+        1 => SHORTEST_IMPOSSIBLE..usize::MAX,
     ]
 }
 
