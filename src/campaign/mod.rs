@@ -128,6 +128,26 @@ pub fn switches(quirks: &[Quirk]) -> BTreeSet<Switch> {
     quirks.iter().filter_map(|quirk| quirk.switch).collect()
 }
 
+/// Judges the proof of a quirk strictly; if another promise is broken on the way there,
+/// again with all other known quirks lived with.
+///
+/// # Errors
+/// If the harness fails.
+pub fn judge_proof(
+    runner: &mut Runner,
+    quirk: &Quirk,
+    known: &BTreeSet<Switch>,
+) -> Result<Judgement, HostError> {
+    runner.live_with(BTreeSet::new());
+    let strictly = runner.judge(&quirk.scenario, Layout::Together, false)?;
+    if strictly.outcome.end.promise().is_none_or(|promise| promise == quirk.promise) {
+        return Ok(strictly);
+    }
+    let is_other = |switch: &Switch| Some(*switch) != quirk.switch;
+    runner.live_with(known.iter().copied().filter(is_other).collect());
+    runner.judge(&quirk.scenario, Layout::Together, false)
+}
+
 /// Runs the plan. `progress` is told after every scenario how many there were.
 ///
 /// # Errors
@@ -261,8 +281,12 @@ impl Campaign<'_> {
             }
             let is_active = active.iter().any(|other| other.id == quirk.id);
             // The proof of another release's quirk is a scenario like any other.
-            runner.live_with(if is_active { BTreeSet::new() } else { self.switches.clone() });
-            let judgement = runner.judge(&quirk.scenario, Layout::Together, false)?;
+            let judgement = if is_active {
+                judge_proof(runner, &quirk, &self.switches)?
+            } else {
+                runner.live_with(self.switches.clone());
+                runner.judge(&quirk.scenario, Layout::Together, false)?
+            };
             let end = &judgement.outcome.end;
             if is_active && (end.is_kept() || end.promise() == Some(quirk.promise)) {
                 self.count("proofs of quirks", &judgement);

@@ -125,6 +125,9 @@ impl Model {
             tolerate(Switch::ImpossibleLoanIsInternalFailure, "InternalFailure");
         } else if self.starved.contains(&key) {
             tolerate(Switch::FailedGrowthSticks, "OutOfMemory");
+            if self.quirks.contains(&Switch::ImpossibleLoanIsInternalFailure) {
+                tolerate(Switch::FailedGrowthSticks, "InternalFailure");
+            }
         }
     }
 

@@ -15,8 +15,8 @@ use crate::jury::strict_runner;
 /// What is wrong with the file of a quirk of this release: its proof must break its
 /// promise, and at the last step or after it.
 fn of_this_release(runner: &mut Runner, quirk: &Quirk) -> Option<String> {
-    runner.live_with(BTreeSet::new());
-    let end = runner.judge(&quirk.scenario, Layout::Together, false).unwrap().outcome.end;
+    let known = campaign::switches(&campaign::active_quirks().unwrap());
+    let end = campaign::judge_proof(runner, quirk, &known).unwrap().outcome.end;
     if end.promise() != Some(quirk.promise) {
         return Some(format!("{} should break {}, but: {end:?}", quirk.id, quirk.promise));
     }
