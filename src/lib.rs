@@ -4,6 +4,7 @@
 
 pub mod actor;
 pub mod campaign;
+pub mod coverage;
 pub mod example;
 pub mod exit;
 pub mod lockstep;

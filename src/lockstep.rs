@@ -28,6 +28,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     actor::{Action, Host, HostError, Key, Observation},
+    coverage::{Cell, Coverage, InFlight, Occasion, Whole},
     model::{
         Model, MostMapped, Prediction, Promise, Switch,
         judge::{self, Breach, Judged},
@@ -111,6 +112,9 @@ impl End {
 pub struct Outcome {
     /// How often each promise was held against an observation.
     pub checks: BTreeMap<Promise, u64>,
+    /// In what situations that was.
+    #[serde(default)]
+    pub coverage: Coverage,
     /// How often each known quirk showed.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub sightings: BTreeMap<Switch, u64>,
@@ -123,6 +127,15 @@ pub struct Outcome {
     pub skipped: usize,
     /// How it ended.
     pub end: End,
+}
+
+impl Outcome {
+    /// Counts a check of what the whole run left or looks like.
+    pub fn note_of_the_whole(&mut self, promise: Promise, whole: Whole) {
+        *self.checks.entry(promise).or_default() += 1;
+        let step = Occasion::Whole(whole);
+        self.coverage.note(Cell { promise, step, strategy: None, in_flight: InFlight::None });
+    }
 }
 
 /// Watches a run from outside.
@@ -155,6 +168,7 @@ pub fn run(
         host,
         observer,
         checks: BTreeMap::new(),
+        coverage: Coverage::default(),
         sightings: BTreeMap::new(),
         performed: 0,
         skipped: 0,
@@ -162,6 +176,7 @@ pub fn run(
     let end = run.all(scenario).err().unwrap_or(End::Kept);
     Outcome {
         checks: run.checks,
+        coverage: run.coverage,
         sightings: run.sightings,
         known_leftovers: run.model.known_leftovers(),
         performed: run.performed,
@@ -175,6 +190,7 @@ struct Run<'a> {
     host: &'a mut dyn Host,
     observer: &'a mut dyn Observer,
     checks: BTreeMap<Promise, u64>,
+    coverage: Coverage,
     sightings: BTreeMap<Switch, u64>,
     performed: usize,
     skipped: usize,
@@ -197,6 +213,7 @@ impl Run<'_> {
 
     fn take(&mut self, position: Position, action: &Action) -> Result<(), End> {
         let prediction = self.model.predict(action);
+        let in_flight = InFlight::from(self.model.messages_in_flight());
         self.observer.before(position, action);
         let stopped = |error| End::Stopped { position, action: describe(action), error };
         let observation =
@@ -207,12 +224,16 @@ impl Run<'_> {
             breach.promise = self.model.sharpen(action, &observation, breach.promise);
             broken(breach)
         })?;
+        let strategy = self.model.strategy_at(action, &observation);
+        let step = Occasion::Step(action.into());
+        let mut note = |promise| {
+            *self.checks.entry(promise).or_default() += 1;
+            self.coverage.note(Cell { promise, step, strategy, in_flight });
+        };
         match judged {
             Judged::Kept(promises) => {
                 let more = self.model.also_at_stake(action, &observation);
-                for promise in promises.into_iter().chain(more) {
-                    *self.checks.entry(promise).or_default() += 1;
-                }
+                promises.into_iter().chain(more).for_each(&mut note);
             }
             Judged::Sighted(switch) => *self.sightings.entry(switch).or_default() += 1,
         }
@@ -225,7 +246,7 @@ impl Run<'_> {
                     observed: damage.mismatch.to_string(),
                 }));
             }
-            *self.checks.entry(Promise::HeldDataStaysIntact).or_default() += 1;
+            note(Promise::HeldDataStaysIntact);
         }
         Ok(())
     }
@@ -265,6 +286,9 @@ impl Run<'_> {
         let promise = Promise::UnusedMemoryIsReleased;
         if mapped <= most {
             *self.checks.entry(promise).or_default() += 1;
+            let in_flight = InFlight::from(self.model.messages_in_flight());
+            let step = Occasion::Whole(Whole::MappedMemory);
+            self.coverage.note(Cell { promise, step, strategy: None, in_flight });
         } else if let Some((switch, limit)) = tolerated
             && mapped <= limit
         {

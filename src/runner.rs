@@ -16,6 +16,7 @@ use crate::{
         child::{Child, Executable},
         serve::{self, Note, Reply, Request, TracedStep},
     },
+    coverage::{Coverage, Whole},
     lockstep::{self, End, Outcome, Position, Silent},
     model::{Promise, Switch, judge::Breach},
     sandbox::{Census, Leftover, Sandbox, SandboxError},
@@ -128,7 +129,7 @@ impl Runner {
                 *judgement.outcome.sightings.entry(switch).or_default() += 1;
                 self.start_afresh();
             } else if census.is_clean() {
-                *judgement.outcome.checks.entry(promise).or_default() += 1;
+                judgement.outcome.note_of_the_whole(promise, Whole::Census);
             } else {
                 judgement.outcome.end = End::Broken {
                     position: Position::Census,
@@ -207,6 +208,7 @@ impl Runner {
                 };
                 let outcome = Outcome {
                     checks: BTreeMap::new(),
+                    coverage: Coverage::default(),
                     sightings: BTreeMap::new(),
                     known_leftovers: BTreeMap::new(),
                     performed: 0,

@@ -35,9 +35,17 @@ impl fmt::Display for Key {
 
 /// A step with its indices resolved. Keys in fields called `new` name what the
 /// action creates.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, strum::EnumDiscriminants)]
 #[serde(rename_all = "kebab-case")]
 #[allow(missing_docs)] // the fields are those of the step of the same name
+#[strum_discriminants(
+    name(ActionKind),
+    doc = "The kind of an action, without what it is done to.",
+    derive(Hash, PartialOrd, Ord, Serialize, Deserialize, strum::Display, strum::EnumIter),
+    serde(rename_all = "kebab-case"),
+    strum(serialize_all = "kebab-case"),
+    allow(missing_docs)
+)]
 pub enum Action {
     Join { new: Key, how: OpenMode, require: Option<Requirement>, creates: bool },
     Leave { participant: Key },

@@ -20,6 +20,7 @@ use include_dir::{Dir, include_dir};
 
 use crate::{
     actor::{HostError, child::Executable, version},
+    coverage::{Coverage, Reach, Whole},
     lockstep::End,
     model::{Promise, Switch, judge::Breach, quirk::Quirk},
     report::{Environment, Finding, QuirkReport, RunReport, SCHEMA, Verdict},
@@ -52,11 +53,15 @@ const SHRINK_TIME: Duration = Duration::from_secs(15);
 /// Proofs are a few steps long; one that hangs is to cost no more than this.
 const PROOF_DEADLINE: Duration = Duration::from_secs(2);
 
-/// A growth scenario of every so many is run with its strategies exchanged as well.
-const STRATEGY_EXCHANGE_EVERY: u64 = 8;
-
-/// A generated scenario of every so many is run with its participants apart.
-const APART_EVERY: u64 = 16;
+/// Where the participants of the `index`-th generated scenario live: every sixteenth time
+/// apart, and every family has its turn.
+fn layout_of_turn(index: u64) -> Layout {
+    let is_apart = match Family::of_turn(index) {
+        Family::ManyGrowths | Family::Turnover => index / 64 % 8 == 3,
+        _ => (index + index / 8) % 16 == 3,
+    };
+    if is_apart { Layout::Apart } else { Layout::Together }
+}
 
 /// What to run.
 #[derive(Debug, Clone)]
@@ -200,6 +205,8 @@ pub fn run(
         skipped: tally.skipped,
         seconds: started.elapsed().as_secs_f64(),
         checks: tally.checks,
+        unreached: Reach::of(&tally.coverage).unreached,
+        coverage: tally.coverage,
         findings: tally.findings,
         quirks,
         interrupted: interrupted.load(Ordering::Relaxed),
@@ -217,6 +224,8 @@ pub struct Tally {
     pub skipped: usize,
     /// Observations held against each promise.
     pub checks: BTreeMap<Promise, u64>,
+    /// In what situations that was.
+    pub coverage: BTreeMap<Layout, Coverage>,
     /// Times each quirk was met.
     pub sightings: BTreeMap<Switch, u64>,
     /// Broken promises so far.
@@ -289,7 +298,7 @@ impl Campaign<'_> {
             };
             let end = &judgement.outcome.end;
             if is_active && (end.is_kept() || end.promise() == Some(quirk.promise)) {
-                self.count("proofs of quirks", &judgement);
+                self.count("proofs of quirks", Layout::Together, &judgement);
                 reports.push((quirk, !end.is_kept()));
             } else {
                 let origin = format!("the proof of quirk {}", quirk.id);
@@ -344,14 +353,13 @@ impl Campaign<'_> {
             }
             let scenario = scenario_of_run(self.plan.seed, index);
             let family = Family::of_turn(index);
-            let origin = format!("{family:?}").to_lowercase();
-            let layout = if index % APART_EVERY == 3 { Layout::Apart } else { Layout::Together };
-            let judgement =
-                if family == Family::Growth && index.is_multiple_of(STRATEGY_EXCHANGE_EVERY) {
-                    self.judge_with_exchanged_strategies(&mut runner, &scenario)?
-                } else {
-                    runner.judge(&scenario, layout, false)?
-                };
+            let origin = family.id();
+            let layout = layout_of_turn(index);
+            let judgement = if family == Family::Growth && layout == Layout::Together {
+                self.judge_with_exchanged_strategies(&mut runner, &scenario)?
+            } else {
+                runner.judge(&scenario, layout, false)?
+            };
             let case = Case { scenario: &scenario, layout, is_small: false };
             self.record(&mut runner, case, &origin, &scenario.title, judgement)?;
         }
@@ -370,7 +378,7 @@ impl Campaign<'_> {
             // Reported for itself; what follows a breach cannot be compared.
             return Ok(if first.outcome.end.is_kept() { second } else { first });
         }
-        *first.outcome.checks.entry(Promise::StrategiesAgree).or_default() += 1;
+        first.outcome.note_of_the_whole(Promise::StrategiesAgree, Whole::Comparison);
         let differing = first.trace.iter().zip(&second.trace).find(|(a, b)| {
             // The strategies of ports stand in the action, nowhere else.
             a.observed != b.observed
@@ -389,11 +397,12 @@ impl Campaign<'_> {
         Ok(first)
     }
 
-    fn count(&self, origin: &str, judgement: &Judgement) {
+    fn count(&self, origin: &str, layout: Layout, judgement: &Judgement) {
         let mut tally = self.tally();
         *tally.scenarios.entry(origin.to_owned()).or_default() += 1;
         tally.steps += judgement.outcome.performed;
         tally.skipped += judgement.outcome.skipped;
+        tally.coverage.entry(layout).or_default().merge(&judgement.outcome.coverage);
         for (&promise, &count) in &judgement.outcome.checks {
             *tally.checks.entry(promise).or_default() += count;
         }
@@ -413,7 +422,7 @@ impl Campaign<'_> {
         judgement: Judgement,
     ) -> Result<(), CampaignError> {
         let Case { scenario, layout, is_small } = case;
-        self.count(family, &judgement);
+        self.count(family, layout, &judgement);
         let Some(promise) = judgement.outcome.end.promise() else { return Ok(()) };
         if !self.reserve(promise) {
             return Ok(());
@@ -519,4 +528,16 @@ pub fn make_run_directory(base: &Path) -> Result<PathBuf, CampaignError> {
         .map_err(fail(&temporary))?;
     fs::rename(&temporary, &latest).map_err(fail(&latest))?;
     Ok(dir)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_family_runs_together_and_apart() {
+        let turns: BTreeSet<_> =
+            (0..1024).map(|index| (Family::of_turn(index), layout_of_turn(index))).collect();
+        assert_eq!(turns.len(), 2 * Family::ALL.len(), "{turns:?}");
+    }
 }

@@ -79,10 +79,13 @@ pub(super) fn run(arguments: &RunArguments) -> anyhow::Result<Exit> {
     } else if report.steps == 0 {
         eprintln!("gauntlet: no step was carried out, so nothing was judged");
         Exit::Harness
-    } else if report.is_green() {
-        Exit::Green
-    } else {
+    } else if !report.is_green() {
         Exit::Broken
+    } else if report.is_below_floor() {
+        eprintln!("gauntlet: {}", terminal::below_floor(&report));
+        Exit::Harness
+    } else {
+        Exit::Green
     })
 }
 

@@ -17,7 +17,7 @@ mod update;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::{
-    actor::{Action, Key, Observation, PortId},
+    actor::{Action, Key, Observation, PortId, Received},
     payload::MessageId,
     scenario::{Settings, Strategy},
 };
@@ -54,6 +54,8 @@ pub struct Model {
     participants: BTreeMap<Key, Participant>,
     clients: BTreeMap<Key, Port>,
     servers: BTreeMap<Key, Port>,
+    /// Id and strategy of every port there ever was.
+    strategies: BTreeMap<Key, (PortId, Strategy)>,
     loaned_requests: BTreeMap<Key, LoanedRequest>,
     pending: BTreeMap<Key, Pending>,
     /// Requests sent and not yet received, by client and server, oldest first.
@@ -232,6 +234,7 @@ impl Model {
             participants: BTreeMap::new(),
             clients: BTreeMap::new(),
             servers: BTreeMap::new(),
+            strategies: BTreeMap::new(),
             loaned_requests: BTreeMap::new(),
             pending: BTreeMap::new(),
             in_flight: BTreeMap::new(),
@@ -338,6 +341,58 @@ impl Model {
     #[must_use]
     pub fn no_port_lives(&self) -> bool {
         self.clients.is_empty() && self.servers.is_empty()
+    }
+
+    /// Messages sent and not yet received.
+    #[must_use]
+    pub fn messages_in_flight(&self) -> usize {
+        let responses = self.pending.values().flat_map(|pending| pending.targets.values());
+        self.in_flight.values().map(VecDeque::len).sum::<usize>()
+            + responses.map(|target| target.queue.len()).sum::<usize>()
+    }
+
+    /// Strategy of the port whose memory an action uses: the sender's of a message that was
+    /// received, else that of the port itself.
+    #[must_use]
+    pub fn strategy_at(&self, action: &Action, observation: &Observation) -> Option<Strategy> {
+        if let Observation::Received(Received { origin, .. }) = observation {
+            let sender = self.strategies.values().find(|(id, _)| id == origin);
+            return sender.map(|(_, strategy)| *strategy);
+        }
+        let port = match action {
+            Action::Join { .. } | Action::Leave { .. } | Action::InspectService { .. } => None,
+            Action::CreateClient { strategy, .. } | Action::CreateServer { strategy, .. } => {
+                return Some(*strategy);
+            }
+            Action::DropClient { client }
+            | Action::LoanRequest { client, .. }
+            | Action::UpdateClient { client } => Some(*client),
+            Action::DropServer { server }
+            | Action::ReceiveRequest { server, .. }
+            | Action::InspectServer { server }
+            | Action::UpdateServer { server } => Some(*server),
+            Action::SendRequest { request, .. } | Action::DropRequest { request } => {
+                self.loaned_requests.get(request).map(|loan| loan.client)
+            }
+            Action::LoanResponse { active, .. }
+            | Action::DropActive { active }
+            | Action::InspectActive { active } => {
+                self.active.get(active).map(|active| active.server)
+            }
+            Action::SendResponse { response } | Action::DropLoanedResponse { response } => {
+                self.loaned_responses.get(response).map(|loan| loan.server)
+            }
+            Action::ReceiveResponse { pending, .. }
+            | Action::DropPending { pending }
+            | Action::InspectPending { pending }
+            | Action::HintDisconnect { pending } => {
+                self.pending.get(pending).map(|pending| pending.client)
+            }
+            Action::DropResponse { response } => {
+                self.responses.get(response).map(|held| held.server)
+            }
+        };
+        self.strategies.get(&port?).map(|(_, strategy)| *strategy)
     }
 
     /// The promise behind a breach, where what became of the message earlier says

@@ -41,11 +41,13 @@ impl Model {
             Action::CreateClient { participant, new, strategy, hint } => {
                 if let Observation::PortCreated { id, .. } = observation {
                     self.clients.insert(new, Port::new(participant, *id, strategy, hint, 0));
+                    self.strategies.insert(new, (*id, strategy));
                 }
             }
             Action::CreateServer { participant, new, strategy, hint, loans } => {
                 if let Observation::PortCreated { id, .. } = observation {
                     self.servers.insert(new, Port::new(participant, *id, strategy, hint, loans));
+                    self.strategies.insert(new, (*id, strategy));
                     self.server_looks(new);
                     if !self.sent_requests.is_empty() {
                         self.late.insert(new, self.sent_requests.len());

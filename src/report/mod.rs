@@ -12,9 +12,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     actor::version,
+    coverage::{Cell, Coverage, Reach},
     lockstep::{End, Position},
     model::{Promise, quirk::Severity},
     runner::Layout,
+    scenario::generate::Family,
 };
 
 /// Version of the JSON report.
@@ -165,6 +167,12 @@ pub struct RunReport {
     pub seconds: f64,
     /// Observations held against each promise.
     pub checks: BTreeMap<Promise, u64>,
+    /// In what situations that was.
+    #[serde(default)]
+    pub coverage: BTreeMap<Layout, Coverage>,
+    /// Situations in which nothing was put to the test.
+    #[serde(default)]
+    pub unreached: Vec<(Layout, Cell)>,
     /// Broken promises.
     pub findings: Vec<Finding>,
     /// Known quirks of this release.
@@ -188,6 +196,25 @@ impl RunReport {
                 Verdict::NotExercised
             }
         })
+    }
+
+    /// In how many of the possible situations promises were put to the test.
+    #[must_use]
+    pub fn reach(&self) -> Reach {
+        Reach::of(&self.coverage)
+    }
+
+    /// Scenarios that were generated, not read from files.
+    #[must_use]
+    pub fn generated(&self) -> usize {
+        let of_family = |family: &Family| self.scenarios.get(&family.id());
+        Family::ALL.iter().filter_map(of_family).sum()
+    }
+
+    /// Whether the run was long and yet judged little.
+    #[must_use]
+    pub fn is_below_floor(&self) -> bool {
+        !self.interrupted && self.reach().is_below_floor(self.generated())
     }
 
     /// Whether the gate is open: everything kept or known.

@@ -1,11 +1,15 @@
 //! The report as a person reads it.
 
-use std::fmt::Write as _;
+use std::{collections::BTreeMap, fmt::Write as _};
 
 use comfy_table::{Cell, CellAlignment, Table, presets};
 
 use super::{RunReport, Verdict, describe_end, replay_command};
-use crate::model::Promise;
+use crate::{
+    coverage::{FLOOR, Reach},
+    model::Promise,
+    runner::Layout,
+};
 
 /// The whole report: a table of promises, then every broken one with its case.
 #[must_use]
@@ -13,16 +17,19 @@ pub fn render(report: &RunReport) -> String {
     let mut out = String::new();
     let mut table = Table::new();
     table.load_preset(presets::NOTHING);
-    table.set_header(["promise", "checked", "verdict"]);
+    table.set_header(["promise", "checked", "situations", "verdict"]);
+    let reach = report.reach();
     for &promise in Promise::ALL {
         let checked = report.checks.get(&promise).copied().unwrap_or(0);
         table.add_row([
             Cell::new(promise.id()),
             Cell::new(checked).set_alignment(CellAlignment::Right),
+            Cell::new(reach.of_promise(promise)).set_alignment(CellAlignment::Right),
             Cell::new(report.verdict(promise)),
         ]);
     }
     let _ = writeln!(out, "{table}");
+    out += &situations(&reach);
     if !report.quirks.is_empty() {
         let mut table = Table::new();
         table.load_preset(presets::NOTHING);
@@ -86,4 +93,55 @@ pub fn render(report: &RunReport) -> String {
         if report.interrupted { ", interrupted" } else { "" },
     );
     out
+}
+
+/// Kinds of step whose unreached situations are listed; the report for machines has all.
+const LISTED: usize = 10;
+
+/// In how many situations promises were put to the test, and where they were not.
+fn situations(reach: &Reach) -> String {
+    let mut out = format!(
+        "\n{} of {} situations (promise x step x strategy x layout x messages in flight) reached, {} %\n",
+        reach.reached,
+        reach.possible,
+        reach.percent()
+    );
+    let mut missing = BTreeMap::<_, Vec<_>>::new();
+    for (layout, cell) in &reach.unreached {
+        missing.entry((cell.promise, cell.step)).or_default().push((*layout, *cell));
+    }
+    let mut missing: Vec<_> = missing.into_iter().collect();
+    missing.sort_by_key(|(_, cells)| std::cmp::Reverse(cells.len()));
+    for ((promise, step), cells) in missing.iter().take(LISTED) {
+        let names: Vec<_> =
+            cells.iter().take(3).map(|(layout, cell)| name(*layout, cell)).collect();
+        let more = if cells.len() > names.len() { ", ..." } else { "" };
+        let _ = writeln!(
+            out,
+            "  not reached: {promise} at {step}, {} times: {}{more}",
+            cells.len(),
+            names.join(", ")
+        );
+    }
+    if missing.len() > LISTED {
+        let _ = writeln!(out, "  and {} more, all listed in report.json", missing.len() - LISTED);
+    }
+    out
+}
+
+fn name(layout: Layout, cell: &crate::coverage::Cell) -> String {
+    let strategy = cell.strategy.map(|strategy| format!("{strategy:?} ")).unwrap_or_default();
+    let layout = if layout == Layout::Apart { "apart" } else { "together" };
+    format!("{strategy}{layout} with {} in flight", cell.in_flight)
+}
+
+/// Why a green run is not taken for one.
+#[must_use]
+pub fn below_floor(report: &RunReport) -> String {
+    let reach = report.reach();
+    format!(
+        "{} scenarios reached {} % of the situations, less than {FLOOR} %: too little was judged",
+        report.generated(),
+        reach.percent()
+    )
 }

@@ -1,12 +1,17 @@
 //! The `gauntlet` command as a person and a CI job meet it.
 
 use std::{
+    collections::{BTreeMap, BTreeSet},
     fs,
     path::{Path, PathBuf},
 };
 
 use assert_cmd::Command;
-use iox2_gauntlet::scenario::generate::{Family, scenario_of_run};
+use iox2_gauntlet::{
+    coverage::{LONG_RUN, situations},
+    report::RunReport,
+    scenario::generate::{Family, scenario_of_run},
+};
 use predicates::{prelude::*, str::contains};
 use tempfile::TempDir;
 
@@ -196,17 +201,42 @@ fn a_run_leaves_its_report_where_latest_points_and_repeats_itself_by_seed() {
     assert_eq!(first["seed"], 7);
     assert_eq!(first["interrupted"], false);
     assert_eq!(first["findings"], serde_json::json!([]));
-    let generated = Family::ALL.map(|family| format!("{family:?}").to_lowercase());
+    let generated = Family::ALL.map(Family::id);
     let generated = generated.map(|family| first["scenarios"][family].as_u64().unwrap_or(0));
     assert_eq!(generated.iter().sum::<u64>(), 20, "{}", first["scenarios"]);
 
     let second = report_of_run(dir.path(), "7");
-    for what in ["checks", "scenarios", "steps", "skipped", "quirks"] {
+    for what in ["checks", "coverage", "unreached", "scenarios", "steps", "skipped", "quirks"] {
         assert_eq!(first[what], second[what], "{what} of two runs with the same seed");
     }
     assert_eq!(fs::read_dir(dir.path().join("runs")).unwrap().count(), 2);
     // Which says something only if another seed gives something else.
     assert_ne!(scenario_of_run(7, 0).steps, scenario_of_run(8, 0).steps);
+}
+
+#[test]
+fn a_long_run_that_reached_little_is_told_from_a_good_one() {
+    let dir = scratch();
+    let mut report: RunReport = serde_json::from_value(report_of_run(dir.path(), "7")).unwrap();
+    let reach = report.reach();
+    assert_eq!(reach.unreached, report.unreached);
+    // What was checked, was checked in some situation, and in a possible one.
+    let checked = report.checks.values().filter(|&&count| count > 0).count();
+    let counted = report.coverage.values().flat_map(|coverage| coverage.checks());
+    let mut sums = BTreeMap::new();
+    counted.for_each(|(promise, count)| *sums.entry(promise).or_insert(0) += count);
+    assert_eq!(sums, report.checks);
+    assert!(checked > 30 && reach.reached > 10 * checked, "{reach:?}");
+    let met = report
+        .coverage
+        .iter()
+        .flat_map(|(&layout, coverage)| coverage.cells().map(move |(cell, _)| (layout, *cell)));
+    let possible: BTreeSet<_> = situations().collect();
+    assert_eq!(met.filter(|met| !possible.contains(met)).collect::<Vec<_>>(), []);
+
+    assert!(!report.is_below_floor(), "a short run is not expected to get around");
+    report.scenarios.insert(Family::Growth.id(), LONG_RUN);
+    assert!(report.is_below_floor(), "{} %", reach.percent());
 }
 
 #[test]

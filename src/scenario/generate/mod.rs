@@ -60,6 +60,12 @@ impl Family {
         Self::ManyGrowths,
     ];
 
+    /// Its name in reports.
+    #[must_use]
+    pub fn id(self) -> String {
+        format!("{self:?}").to_lowercase()
+    }
+
     /// The family of the `index`-th scenario of a run. Turnovers and many
     /// growths take a hundred times as long as the others and have their turn accordingly
     /// seldom.
@@ -242,7 +248,7 @@ fn many_growths() -> impl Strategy<Value = Scenario> {
     let small = Just(Settings {
         max_clients: 1,
         max_servers: 1,
-        max_active_requests_per_client: 1,
+        max_active_requests_per_client: 4,
         max_loaned_requests: 1,
         max_response_buffer_size: 1,
         max_borrowed_responses_per_pending_response: 1,
@@ -255,15 +261,18 @@ fn many_growths() -> impl Strategy<Value = Scenario> {
         8..65_usize,
         select(vec![GROWTHS / 2, GROWTHS - 1, GROWTHS, GROWTHS + 1, GROWTHS + 30]),
         any::<bool>(),
+        0..4_usize,
     );
     (small, settle(), run).prop_map(
-        |(service, settle, (requests, strategy, hint, stride, growths, send))| {
+        |(service, settle, (requests, strategy, hint, stride, growths, send, waiting))| {
             let mut steps = vec![
                 join(),
                 Step::CreateClient { participant: 0, strategy, hint },
                 Step::CreateServer { participant: 0, strategy, hint, loans: 1 },
             ];
             let form = LoanForm::WriteFromSlice;
+            let request =
+                [Step::LoanRequest { client: 0, len: 1, form }, Step::SendRequest { request: 0 }];
             let len = hint + stride;
             let turn = match (requests, send) {
                 (true, true) => vec![
@@ -289,10 +298,10 @@ fn many_growths() -> impl Strategy<Value = Scenario> {
                 ],
             };
             if !requests {
-                steps.push(Step::LoanRequest { client: 0, len: 1, form });
-                steps.push(Step::SendRequest { request: 0 });
+                steps.extend(request);
                 steps.push(Step::ReceiveRequest { server: 0 });
             }
+            steps.extend(request.repeat(waiting));
             let repeat = Some(Repeat { times: growths, stretch: stride, steps: turn });
             Scenario { schema: SCHEMA, title: String::new(), settle, service, steps, repeat }
         },
