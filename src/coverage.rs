@@ -240,7 +240,7 @@ fn occasions(promise: Promise) -> Vec<Occasion> {
         }
         P::UnusedMemoryIsReleased => return vec![Occasion::Whole(Whole::MappedMemory)],
         P::NothingIsLeftBehind => return vec![Occasion::Whole(Whole::Census)],
-        P::StrategiesAgree => return vec![Occasion::Whole(Whole::Comparison)],
+        P::StrategiesAgree | P::VariantsAgree => return vec![Occasion::Whole(Whole::Comparison)],
         P::LoanHasRequestedLength
         | P::LoanSliceIsDefault
         | P::LoanWithinLimitsSucceeds
@@ -263,11 +263,14 @@ fn occasions(promise: Promise) -> Vec<Occasion> {
         | P::ResponseReachesOnlyItsRequest
         | P::ResponseOverflowEvictsOldest
         | P::DiscardKeepsBuffered => &[K::ReceiveResponse],
+        P::PayloadIsAligned => {
+            &[K::LoanRequest, K::LoanResponse, K::ReceiveRequest, K::ReceiveResponse]
+        }
         P::UserHeaderArrives | P::OriginNamesSender | P::BorrowLimit => {
             &[K::ReceiveRequest, K::ReceiveResponse]
         }
         P::SendReachesEveryServer => &[K::SendRequest, K::InspectPending],
-        P::ActiveRequestLimit => &[K::SendRequest],
+        P::ActiveRequestLimit => &[K::SendRequest, K::CreateClient],
         P::ActiveRequestConnection | P::DisconnectHintArrives => &[K::InspectActive],
         P::PendingResponseConnection | P::HasResponseIsTrue => &[K::InspectPending],
         P::HasRequestsIsTrue => &[K::InspectServer],
@@ -304,20 +307,23 @@ fn loads(promise: Promise, step: Occasion) -> Vec<InFlight> {
     if everything_is_dropped {
         return vec![InFlight::None];
     }
-    let is_about_a_message = matches!(
-        promise,
-        P::RequestBytesArrive
-            | P::ResponseBytesArrive
-            | P::UserHeaderArrives
-            | P::OriginNamesSender
-            | P::ResponsesArriveInOrder
-            | P::NoRequestIsLost
-            | P::NoResponseIsLost
-            | P::RequestOverflowEvictsOldest
-            | P::ResponseOverflowEvictsOldest
-            | P::BorrowLimit
-            | P::FireAndForgetDelivers
-    );
+    let is_a_receipt =
+        matches!(step, Occasion::Step(ActionKind::ReceiveRequest | ActionKind::ReceiveResponse));
+    let is_about_a_message = promise == P::PayloadIsAligned && is_a_receipt
+        || matches!(
+            promise,
+            P::RequestBytesArrive
+                | P::ResponseBytesArrive
+                | P::UserHeaderArrives
+                | P::OriginNamesSender
+                | P::ResponsesArriveInOrder
+                | P::NoRequestIsLost
+                | P::NoResponseIsLost
+                | P::RequestOverflowEvictsOldest
+                | P::ResponseOverflowEvictsOldest
+                | P::BorrowLimit
+                | P::FireAndForgetDelivers
+        );
     InFlight::iter().filter(|load| !is_about_a_message || *load != InFlight::None).collect()
 }
 

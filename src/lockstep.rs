@@ -10,7 +10,7 @@
 //! let sandbox = Sandbox::new()?;
 //! let scenario = Scenario::of_steps(vec![
 //!     Step::Join { how: OpenMode::default(), require: None },
-//!     Step::CreateClient { participant: 0, strategy: Strategy::BestFit, hint: 8 },
+//!     Step::create_client(0, Strategy::BestFit, 8),
 //!     Step::LoanRequest { client: 0, len: 4096, form: LoanForm::Default },
 //! ]);
 //! let mut host = Ipc::new(&sandbox.config_path(), "doc", scenario.service.clone())?;
@@ -350,6 +350,10 @@ fn may_disturb_held_data(action: &Action) -> bool {
     )
 }
 
+fn stated(limit: Option<usize>, what: &str) -> String {
+    limit.map(|limit| format!(", {limit} {what}")).unwrap_or_default()
+}
+
 /// One line for a person: what is done to what.
 #[must_use]
 pub fn describe(action: &Action) -> String {
@@ -359,11 +363,17 @@ pub fn describe(action: &Action) -> String {
             None => format!("participant {new} joins ({how:?})"),
         },
         Action::Leave { participant } => format!("participant {participant} leaves"),
-        Action::CreateClient { participant, new, strategy, hint } => {
-            format!("{participant} creates client {new} ({strategy:?}, hint {hint})")
+        Action::CreateClient { participant, new, strategy, hint, preallocate, active } => {
+            let (chunks, active) = (stated(*preallocate, "chunks"), stated(*active, "active"));
+            format!(
+                "{participant} creates client {new} ({strategy:?}, hint {hint}{chunks}{active})"
+            )
         }
-        Action::CreateServer { participant, new, strategy, hint, loans } => {
-            format!("{participant} creates server {new} ({strategy:?}, hint {hint}, {loans} loans)")
+        Action::CreateServer { participant, new, strategy, hint, loans, preallocate } => {
+            let chunks = stated(*preallocate, "chunks");
+            format!(
+                "{participant} creates server {new} ({strategy:?}, hint {hint}, {loans} loans{chunks})"
+            )
         }
         Action::DropClient { client } => format!("drop client {client}"),
         Action::DropServer { server } => format!("drop server {server}"),

@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fs,
+    fmt, fs,
     path::PathBuf,
     sync::{Arc, atomic::AtomicBool},
     time::Duration,
@@ -15,22 +15,64 @@ use crate::{
         Action, Damage, Host, HostError, Key, Observation,
         child::{Child, Executable},
         serve::{self, Note, Reply, Request, TracedStep},
+        variant::Variant,
     },
     coverage::{Coverage, Whole},
     lockstep::{self, End, Outcome, Position, Silent},
     model::{Promise, Switch, judge::Breach},
     sandbox::{Census, Leftover, Sandbox, SandboxError},
-    scenario::{Scenario, SettingsVia},
+    scenario::Scenario,
 };
 
 /// Which participant lives in which process.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, strum::Display,
+)]
 #[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case")]
 pub enum Layout {
     /// All in one.
     Together,
     /// Each in its own.
     Apart,
+}
+
+/// Where a scenario takes place: in which processes, on which service variant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Venue {
+    /// Which participant lives in which process.
+    pub layout: Layout,
+    /// The service variant.
+    #[serde(default)]
+    pub variant: Variant,
+}
+
+impl Venue {
+    /// All in one process, on this variant.
+    #[must_use]
+    pub fn together_on(variant: Variant) -> Self {
+        Self { layout: Layout::Together, variant }
+    }
+
+    /// Whether the participants can reach each other there.
+    #[must_use]
+    pub fn is_possible(self) -> bool {
+        self.layout == Layout::Together || self.variant.crosses_processes()
+    }
+}
+
+impl From<Layout> for Venue {
+    /// On shared memory.
+    fn from(layout: Layout) -> Self {
+        Self { layout, variant: Variant::Ipc }
+    }
+}
+
+impl fmt::Display for Venue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}, {}", self.layout, self.variant)
+    }
 }
 
 /// How long a scenario, or an action of a participant apart, may take.
@@ -99,16 +141,21 @@ impl Runner {
         self.quirks = quirks;
     }
 
-    /// Judges a scenario.
+    /// Judges a scenario at a venue; a [`Layout`] alone means shared memory.
     ///
     /// # Errors
-    /// Only if the harness itself failed; a crash or a hang of iceoryx2 is an outcome.
+    /// Only if the harness itself failed or the venue is impossible; a crash or a hang of
+    /// iceoryx2 is an outcome.
     pub fn judge(
         &mut self,
         scenario: &Scenario,
-        layout: Layout,
+        venue: impl Into<Venue>,
         trace: bool,
     ) -> Result<Judgement, HostError> {
+        let venue @ Venue { layout, variant } = venue.into();
+        if !venue.is_possible() {
+            return Err(HostError::Harness(format!("objects of {variant} cannot be apart")));
+        }
         self.scenarios += 1;
         if self.scenarios.is_multiple_of(SCENARIOS_PER_CHILD) {
             self.start_afresh();
@@ -118,9 +165,9 @@ impl Runner {
         let judged = match layout {
             Layout::Together => {
                 let recorder = sandbox_dir.join("flight-recorder");
-                self.judge_together(scenario, config.clone(), service, recorder, trace)
+                self.judge_together(scenario, variant, config.clone(), service, recorder, trace)
             }
-            Layout::Apart => self.judge_apart(scenario, &config, &service),
+            Layout::Apart => self.judge_apart(scenario, variant, &config, &service),
         };
         let (mut judgement, census) = judged.inspect_err(|_| self.start_afresh())?;
         if judgement.outcome.end.is_kept() {
@@ -143,7 +190,7 @@ impl Runner {
             }
         }
         if judgement.outcome.end.is_kept() {
-            if scenario.service.via == SettingsVia::ConfigFile {
+            if scenario.service.to_config_fragment().is_some() {
                 let _ = fs::remove_file(&config);
             }
         } else {
@@ -151,6 +198,11 @@ impl Runner {
             self.start_afresh();
         }
         Ok(judgement)
+    }
+
+    /// The quirks to live with on this service variant.
+    fn known_on(&self, variant: Variant) -> BTreeSet<Switch> {
+        self.quirks.iter().copied().filter(|switch| switch.concerns(variant)).collect()
     }
 
     /// Ends the child and removes the sandbox; the next scenario gets new ones.
@@ -164,12 +216,9 @@ impl Runner {
             Some(sandbox) => sandbox,
             none => none.insert(Sandbox::new()?),
         };
-        let config = match scenario.service.via {
-            SettingsVia::Builder => sandbox.config_path(),
-            SettingsVia::ConfigFile => sandbox.write_config(
-                &format!("scenario-{}", self.scenarios),
-                &scenario.service.to_config_fragment(),
-            )?,
+        let config = match scenario.service.to_config_fragment() {
+            None => sandbox.config_path(),
+            Some(keys) => sandbox.write_config(&format!("scenario-{}", self.scenarios), &keys)?,
         };
         Ok((sandbox.dir().to_owned(), config))
     }
@@ -177,11 +226,13 @@ impl Runner {
     fn judge_together(
         &mut self,
         scenario: &Scenario,
+        variant: Variant,
         config: PathBuf,
         service: String,
         flight_recorder: PathBuf,
         trace: bool,
     ) -> Result<(Judgement, Census), HostError> {
+        let quirks = self.known_on(variant);
         let child = match &mut self.child {
             Some(child) => child,
             none => none.insert(Child::start(&self.executable)?),
@@ -191,7 +242,8 @@ impl Runner {
             service,
             flight_recorder: flight_recorder.clone(),
             scenario: Box::new(scenario.clone()),
-            quirks: self.quirks.clone(),
+            variant,
+            quirks,
             trace,
         };
         match child.ask(&request, self.deadline, &self.interrupted) {
@@ -223,6 +275,7 @@ impl Runner {
     fn judge_apart(
         &self,
         scenario: &Scenario,
+        variant: Variant,
         config: &std::path::Path,
         service: &str,
     ) -> Result<(Judgement, Census), HostError> {
@@ -234,10 +287,11 @@ impl Runner {
                 config: config.to_owned(),
                 service: service.to_owned(),
                 settings: Box::new(scenario.service.clone()),
+                variant,
             },
             participants: BTreeMap::new(),
         };
-        let outcome = lockstep::run(scenario, &self.quirks, &mut host, &mut Silent);
+        let outcome = lockstep::run(scenario, &self.known_on(variant), &mut host, &mut Silent);
         if let End::Stopped { error, .. } = &outcome.end
             && let HostError::Harness(_) | HostError::Interrupted = error
         {

@@ -6,13 +6,15 @@ use iceoryx2::{port::update_connections::UpdateConnections, prelude::*};
 
 use super::{
     Action, Damage, Host, HostError, Key, Observation, PortId, Received, ReportedSettings,
-    version::{self, backpressure},
+    message::{Memory, Payload, Record, Triple, Value, Wanted, is_misaligned},
+    open::{self, Obtain},
+    variant::Variant,
+    version::{self, backpressure, own_active_requests, preallocate},
 };
 use crate::{
-    model::SHORTEST_IMPOSSIBLE,
     payload::{self, MessageId},
     sandbox::census,
-    scenario::{LoanForm, OpenMode, PayloadType, Requirement, Settings, SettingsVia, Strategy},
+    scenario::{OpenMode, Payloads, Requirement, Settings},
 };
 
 /// Keeps iceoryx2's own warnings out of the output; they would come by the thousand.
@@ -20,23 +22,71 @@ pub fn silence() {
     set_log_level(LogLevel::Fatal);
 }
 
-/// Objects that other processes can reach.
+/// Slices of bytes that other processes can reach.
 pub type Ipc = InProcess<ipc::Service>;
+
+/// A node, which lives as long as it is here, and what it opened.
+type Participant<S, Req, Res> = (Node<S>, version::Factory<S, Req, Res>);
 
 /// All objects of one run that live in this process.
 #[derive(Debug)]
-pub struct InProcess<S: Service> {
+pub struct InProcess<S, Req = [u8], Res = [u8]>
+where
+    S: Service,
+    Req: Payload + ?Sized,
+    Res: Payload + ?Sized,
+{
     config: Config,
     service: ServiceName,
     settings: Settings,
-    participants: HashMap<Key, (Node<S>, version::Factory<S>)>,
-    clients: HashMap<Key, version::Client<S>>,
-    servers: HashMap<Key, version::Server<S>>,
-    requests: HashMap<Key, Written<version::RequestMut<S>>>,
-    pending: HashMap<Key, Written<version::PendingResponse<S>>>,
-    active: HashMap<Key, Written<version::ActiveRequest<S>>>,
-    loaned: HashMap<Key, Written<version::ResponseMut<S>>>,
-    responses: HashMap<Key, Written<version::Response<S>>>,
+    participants: HashMap<Key, Participant<S, Req, Res>>,
+    clients: HashMap<Key, version::Client<S, Req, Res>>,
+    servers: HashMap<Key, version::Server<S, Req, Res>>,
+    requests: HashMap<Key, Written<version::RequestMut<S, Req, Res>>>,
+    pending: HashMap<Key, Written<version::PendingResponse<S, Req, Res>>>,
+    active: HashMap<Key, Written<version::ActiveRequest<S, Req, Res>>>,
+    loaned: HashMap<Key, Written<version::ResponseMut<S, Res>>>,
+    responses: HashMap<Key, Written<version::Response<S, Res>>>,
+}
+
+/// A host without any object for the payloads of these settings, in the domain of a
+/// config file.
+///
+/// # Errors
+/// If iceoryx2 refuses the config file or the service name.
+pub fn host(
+    variant: Variant,
+    config: &Path,
+    service: &str,
+    settings: Settings,
+) -> Result<Box<dyn Host>, HostError> {
+    match variant {
+        Variant::Ipc => host_of::<ipc::Service>(config, service, settings),
+        Variant::IpcThreadsafe => host_of::<ipc_threadsafe::Service>(config, service, settings),
+        Variant::Local => host_of::<local::Service>(config, service, settings),
+        Variant::LocalThreadsafe => host_of::<local_threadsafe::Service>(config, service, settings),
+    }
+}
+
+fn host_of<S: Service + 'static>(
+    config: &Path,
+    service: &str,
+    settings: Settings,
+) -> Result<Box<dyn Host>, HostError> {
+    Ok(match settings.payload {
+        Payloads::Bytes => Box::new(InProcess::<S>::new(config, service, settings)?),
+        Payloads::Words => Box::new(InProcess::<S, [u16], [u64]>::new(config, service, settings)?),
+        Payloads::Records => {
+            Box::new(InProcess::<S, [Record], [Triple]>::new(config, service, settings)?)
+        }
+        Payloads::Values => Box::new(InProcess::<S, Value, Value>::new(config, service, settings)?),
+        Payloads::ValueRequests => {
+            Box::new(InProcess::<S, Value, [u8]>::new(config, service, settings)?)
+        }
+        Payloads::ValueResponses => {
+            Box::new(InProcess::<S, [u8], Value>::new(config, service, settings)?)
+        }
+    })
 }
 
 /// Something with a payload, and what the payload is.
@@ -71,91 +121,38 @@ fn forget<T>(map: &mut HashMap<Key, T>, key: Key) -> Result<Observation, HostErr
     })
 }
 
-fn allocation_strategy(strategy: Strategy) -> AllocationStrategy {
-    match strategy {
-        Strategy::Static => AllocationStrategy::Static,
-        Strategy::BestFit => AllocationStrategy::BestFit,
-        Strategy::PowerOfTwo => AllocationStrategy::PowerOfTwo,
-    }
-}
-
-/// Loans as the form demands and writes what was loaned. Requests and responses have
-/// the same methods and no trait in common.
-///
-/// A loan of another length than asked for, or of one no machine has, is not touched:
-/// the observation says what was wrong with it, and nothing is kept.
-macro_rules! loan {
-    ($from:expr, $id:expr, $len:expr, $form:expr) => {{
-        let sane = |len: usize| len == $len && len < SHORTEST_IMPOSSIBLE;
-        let written = match $form {
-            LoanForm::Default => $from.loan_slice($len).map(|mut loan| {
-                if !sane(loan.payload().len()) {
-                    return Err(loan.payload().len());
-                }
-                let not_default = loan.payload().iter().position(|&byte| byte != 0);
-                payload::fill($id, loan.payload_mut());
-                Ok((loan, not_default))
-            }),
-            LoanForm::WriteFromFn => $from.loan_slice_uninit($len).map(|loan| {
-                if !sane(loan.payload().len()) {
-                    return Err(loan.payload().len());
-                }
-                Ok((loan.write_from_fn(|offset| payload::byte_at($id, offset)), None))
-            }),
-            LoanForm::WriteFromSlice => $from.loan_slice_uninit($len).map(|loan| {
-                if !sane(loan.payload().len()) {
-                    return Err(loan.payload().len());
-                }
-                let mut bytes = vec![0; $len];
-                payload::fill($id, &mut bytes);
-                Ok((loan.write_from_slice(&bytes), None))
-            }),
-        };
-        match written {
-            Err(error) => (None, refused(error)),
-            Ok(Err(len)) => (None, Observation::Loaned { len, not_default: None, mismatch: None }),
-            Ok(Ok((mut object, not_default))) => {
-                *object.user_header_mut() = $id.seal();
-                let observation = Observation::Loaned {
-                    len: object.payload().len(),
-                    not_default,
-                    mismatch: payload::check($id, object.payload()).err(),
-                };
-                (Some(Written { object, id: Some($id) }), observation)
-            }
-        }
-    }};
-}
-
-/// Opens the service with other payload types and closes it again: success would be
-/// the broken promise. `open` is implemented per payload type, not generically.
-macro_rules! open_as {
-    ($self:ident, $node:ident, $request:ty, $response:ty) => {
-        Err($node
-            .service_builder(&$self.service)
-            .request_response::<$request, $response>()
-            .request_user_header::<u64>()
-            .response_user_header::<u64>()
-            .open()
-            .map_or_else(|error| format!("{error:?}"), |_| "Opened".to_owned()))
-    };
-}
-
-fn received(
+/// A message as it was received, and its identity if it is intact.
+struct Arrival<'a, P: ?Sized> {
     header: u64,
-    bytes: &[u8],
+    payload: &'a P,
+    alignment: usize,
     origin: PortId,
     header_origin: PortId,
     elements: u64,
-) -> (Option<MessageId>, Observation) {
-    let header = MessageId::unseal(header);
-    let mismatch = header.and_then(|id| payload::check(id, bytes).err());
-    let id = header.filter(|_| mismatch.is_none());
-    let received = Received { header, len: bytes.len(), mismatch, origin, header_origin, elements };
-    (id, Observation::Received(received))
 }
 
-impl<S: Service> InProcess<S> {
+impl<P: Payload + ?Sized> Arrival<'_, P> {
+    fn observe(&self) -> (Option<MessageId>, Observation) {
+        let header = MessageId::unseal(self.header);
+        let mismatch = header.and_then(|id| payload::check(id, self.payload.bytes()).err());
+        let id = header.filter(|_| mismatch.is_none());
+        let received = Received {
+            header,
+            len: self.payload.elements(),
+            mismatch,
+            misaligned: is_misaligned(self.payload, self.alignment),
+            origin: self.origin,
+            header_origin: self.header_origin,
+            elements: self.elements,
+        };
+        (id, Observation::Received(received))
+    }
+}
+
+impl<S: Service, Req: Payload + ?Sized, Res: Payload + ?Sized> InProcess<S, Req, Res>
+where
+    version::Builder<S, Req, Res>: Obtain<S, Req, Res>,
+{
     /// A host without any object, in the domain of a config file.
     ///
     /// # Errors
@@ -209,81 +206,24 @@ impl<S: Service> InProcess<S> {
         how: OpenMode,
         require: Option<Requirement>,
         creates: bool,
-    ) -> Result<version::Factory<S>, String> {
-        match require {
-            Some(Requirement::RequestPayload(PayloadType::U8)) => {
-                return open_as!(self, node, u8, [u8]);
-            }
-            Some(Requirement::RequestPayload(PayloadType::SliceOfU16)) => {
-                return open_as!(self, node, [u16], [u8]);
-            }
-            Some(Requirement::RequestPayload(PayloadType::SliceOfPairs)) => {
-                return open_as!(self, node, [[u8; 2]], [u8]);
-            }
-            Some(Requirement::ResponsePayload(PayloadType::U8)) => {
-                return open_as!(self, node, [u8], u8);
-            }
-            Some(Requirement::ResponsePayload(PayloadType::SliceOfU16)) => {
-                return open_as!(self, node, [u8], [u16]);
-            }
-            Some(Requirement::ResponsePayload(PayloadType::SliceOfPairs)) => {
-                return open_as!(self, node, [u8], [[u8; 2]]);
-            }
-            _ => {}
-        }
-        let mut builder = node
-            .service_builder(&self.service)
-            .request_response::<[u8], [u8]>()
-            .request_user_header::<u64>()
-            .response_user_header::<u64>();
+    ) -> Result<version::Factory<S, Req, Res>, String> {
+        let builder = open::service::<S, Req, Res>(node, &self.service);
         // Whoever creates the service states all settings; whoever opens it states
         // only what it demands.
-        if creates && self.settings.via == SettingsVia::Builder {
-            let s = &self.settings;
-            builder = builder
-                .max_clients(s.max_clients)
-                .max_servers(s.max_servers)
-                .max_nodes(s.max_nodes)
-                .max_active_requests_per_client(s.max_active_requests_per_client)
-                .max_loaned_requests(s.max_loaned_requests)
-                .max_response_buffer_size(s.max_response_buffer_size)
-                .max_borrowed_responses_per_pending_response(
-                    s.max_borrowed_responses_per_pending_response,
-                )
-                .enable_safe_overflow_for_requests(s.enable_safe_overflow_for_requests)
-                .enable_safe_overflow_for_responses(s.enable_safe_overflow_for_responses)
-                .enable_fire_and_forget_requests(s.enable_fire_and_forget_requests);
-        }
-        if !creates && let Some(require) = require {
-            use Requirement as R;
-            builder = match require {
-                R::MaxClients(n) => builder.max_clients(n),
-                R::MaxServers(n) => builder.max_servers(n),
-                R::MaxNodes(n) => builder.max_nodes(n),
-                R::MaxActiveRequestsPerClient(n) => builder.max_active_requests_per_client(n),
-                R::MaxLoanedRequests(n) => builder.max_loaned_requests(n),
-                R::MaxResponseBufferSize(n) => builder.max_response_buffer_size(n),
-                R::MaxBorrowedResponsesPerPendingResponse(n) => {
-                    builder.max_borrowed_responses_per_pending_response(n)
-                }
-                R::EnableSafeOverflowForRequests(on) => {
-                    builder.enable_safe_overflow_for_requests(on)
-                }
-                R::EnableSafeOverflowForResponses(on) => {
-                    builder.enable_safe_overflow_for_responses(on)
-                }
-                R::EnableFireAndForgetRequests(on) => builder.enable_fire_and_forget_requests(on),
-                R::RequestPayload(_) | R::ResponsePayload(_) => builder,
-            };
-        }
-        match how {
-            OpenMode::OpenOrCreate => builder.open_or_create().map_err(|e| format!("{e:?}")),
-            OpenMode::Create => builder.create().map_err(|e| format!("{e:?}")),
-            OpenMode::Open => builder.open().map_err(|e| format!("{e:?}")),
+        match require {
+            _ if creates => open::with_settings(builder, &self.settings).obtain(how),
+            None => builder.obtain(how),
+            Some(Requirement::RequestPayload(foreign)) => {
+                Err(Res::open_with_requests(node, &self.service, foreign))
+            }
+            Some(Requirement::ResponsePayload(foreign)) => {
+                Err(Req::open_with_responses(node, &self.service, foreign))
+            }
+            Some(require) => open::with_requirement(builder, require).obtain(how),
         }
     }
 
-    fn reported_settings(factory: &version::Factory<S>) -> ReportedSettings {
+    fn reported_settings(factory: &version::Factory<S, Req, Res>) -> ReportedSettings {
         let config = factory.static_config();
         ReportedSettings {
             limits: [
@@ -304,38 +244,38 @@ impl<S: Service> InProcess<S> {
     }
 }
 
-impl<S: Service> Host for InProcess<S> {
+impl<S: Service, Req: Payload + ?Sized, Res: Payload + ?Sized> Host for InProcess<S, Req, Res>
+where
+    version::Builder<S, Req, Res>: Obtain<S, Req, Res>,
+{
     fn perform(&mut self, _: Key, action: &Action) -> Result<Observation, HostError> {
         Ok(match *action {
             Action::Join { new, how, require, creates } => self.join(new, how, require, creates),
             Action::Leave { participant } => return forget(&mut self.participants, participant),
-            Action::CreateClient { participant, new, strategy, hint } => {
-                let builder = object(&self.participants, participant)?
-                    .1
-                    .client_builder()
-                    .initial_max_slice_len(hint)
-                    .allocation_strategy(allocation_strategy(strategy));
-                match backpressure!(builder, self.settings.client_backpressure).create() {
+            Action::CreateClient { participant, new, strategy, hint, preallocate, active } => {
+                let builder = object(&self.participants, participant)?.1.client_builder();
+                let builder = Req::client_memory(builder, Memory { strategy, hint });
+                let builder = backpressure!(builder, self.settings.client_backpressure);
+                let builder = own_active_requests!(builder, active);
+                match preallocate!(builder, override_request_preallocation, preallocate).create() {
                     Ok(client) => {
                         let id = version::client_id(&client);
-                        let hint = client.initial_max_slice_len();
+                        let hint = Req::client_hint(&client);
                         self.clients.insert(new, client);
                         Observation::PortCreated { id, hint }
                     }
                     Err(error) => refused(error),
                 }
             }
-            Action::CreateServer { participant, new, strategy, hint, loans } => {
-                let builder = object(&self.participants, participant)?
-                    .1
-                    .server_builder()
-                    .initial_max_slice_len(hint)
-                    .allocation_strategy(allocation_strategy(strategy))
+            Action::CreateServer { participant, new, strategy, hint, loans, preallocate } => {
+                let builder = object(&self.participants, participant)?.1.server_builder();
+                let builder = Res::server_memory(builder, Memory { strategy, hint })
                     .max_loaned_responses_per_request(loans);
-                match backpressure!(builder, self.settings.server_backpressure).create() {
+                let builder = backpressure!(builder, self.settings.server_backpressure);
+                match preallocate!(builder, override_response_preallocation, preallocate).create() {
                     Ok(server) => {
                         let id = version::server_id(&server);
-                        let hint = server.initial_max_slice_len();
+                        let hint = Res::server_hint(&server);
                         self.servers.insert(new, server);
                         Observation::PortCreated { id, hint }
                     }
@@ -345,8 +285,13 @@ impl<S: Service> Host for InProcess<S> {
             Action::DropClient { client } => return forget(&mut self.clients, client),
             Action::DropServer { server } => return forget(&mut self.servers, server),
             Action::LoanRequest { client, new, id, len, form } => {
-                let (loan, observation) = loan!(object(&self.clients, client)?, id, len, form);
-                self.requests.extend(loan.map(|loan| (new, loan)));
+                let alignment = self.settings.request_payload_alignment;
+                let wanted = Wanted { id, len, form, alignment };
+                let (loan, observation) = Req::loan_request(object(&self.clients, client)?, wanted);
+                self.requests.extend(loan.map(|mut object| {
+                    *object.user_header_mut() = id.seal();
+                    (new, Written { object, id: Some(id) })
+                }));
                 observation
             }
             Action::SendRequest { request, new } => {
@@ -362,26 +307,33 @@ impl<S: Service> Host for InProcess<S> {
             }
             Action::DropRequest { request } => return forget(&mut self.requests, request),
             Action::ReceiveRequest { server, new } => {
-                match object(&self.servers, server)?.receive() {
+                match Req::receive_request(object(&self.servers, server)?) {
                     Ok(Some(object)) => {
-                        let (id, observation) = received(
-                            *object.user_header(),
-                            object.payload(),
-                            PortId(object.origin().value()),
-                            PortId(object.header().client_id().value()),
-                            version::announced_request_len(object.header()),
-                        );
+                        let arrival = Arrival {
+                            header: *object.user_header(),
+                            payload: Req::received_request(&object),
+                            alignment: self.settings.request_payload_alignment,
+                            origin: PortId(object.origin().value()),
+                            header_origin: PortId(object.header().client_id().value()),
+                            elements: version::announced_request_len(object.header()),
+                        };
+                        let (id, observation) = arrival.observe();
                         self.active.insert(new, Written { object, id });
                         observation
                     }
                     Ok(None) => Observation::Nothing,
-                    Err(error) => refused(error),
+                    Err(error) => Observation::Refused(error),
                 }
             }
             Action::LoanResponse { active, new, id, len, form } => {
-                let (loan, observation) =
-                    loan!(object(&self.active, active)?.object, id, len, form);
-                self.loaned.extend(loan.map(|loan| (new, loan)));
+                let alignment = self.settings.response_payload_alignment;
+                let wanted = Wanted { id, len, form, alignment };
+                let active = &object(&self.active, active)?.object;
+                let (loan, observation) = Res::loan_response(active, wanted);
+                self.loaned.extend(loan.map(|mut object| {
+                    *object.user_header_mut() = id.seal();
+                    (new, Written { object, id: Some(id) })
+                }));
                 observation
             }
             Action::SendResponse { response } => {
@@ -389,20 +341,22 @@ impl<S: Service> Host for InProcess<S> {
             }
             Action::DropLoanedResponse { response } => return forget(&mut self.loaned, response),
             Action::ReceiveResponse { pending, new } => {
-                match object(&self.pending, pending)?.object.receive() {
+                match Res::receive_response(&object(&self.pending, pending)?.object) {
                     Ok(Some(object)) => {
-                        let (id, observation) = received(
-                            *object.user_header(),
-                            object.payload(),
-                            PortId(object.origin().value()),
-                            PortId(object.header().server_id().value()),
-                            version::announced_response_len(object.header()),
-                        );
+                        let arrival = Arrival {
+                            header: *object.user_header(),
+                            payload: Res::received_response(&object),
+                            alignment: self.settings.response_payload_alignment,
+                            origin: PortId(object.origin().value()),
+                            header_origin: PortId(object.header().server_id().value()),
+                            elements: version::announced_response_len(object.header()),
+                        };
+                        let (id, observation) = arrival.observe();
                         self.responses.insert(new, Written { object, id });
                         observation
                     }
                     Ok(None) => Observation::Nothing,
-                    Err(error) => refused(error),
+                    Err(error) => Observation::Refused(error),
                 }
             }
             Action::DropPending { pending } => return forget(&mut self.pending, pending),
@@ -456,11 +410,21 @@ impl<S: Service> Host for InProcess<S> {
                 damage.push(Damage { holder, mismatch });
             }
         };
-        self.requests.iter().for_each(|(&k, w)| check(k, w.id, w.object.payload()));
-        self.pending.iter().for_each(|(&k, w)| check(k, w.id, w.object.payload()));
-        self.active.iter().for_each(|(&k, w)| check(k, w.id, w.object.payload()));
-        self.loaned.iter().for_each(|(&k, w)| check(k, w.id, w.object.payload()));
-        self.responses.iter().for_each(|(&k, w)| check(k, w.id, w.object.payload()));
+        self.requests
+            .iter()
+            .for_each(|(&k, w)| check(k, w.id, Req::loaned_request(&w.object).bytes()));
+        self.pending
+            .iter()
+            .for_each(|(&k, w)| check(k, w.id, Req::sent_request(&w.object).bytes()));
+        self.active
+            .iter()
+            .for_each(|(&k, w)| check(k, w.id, Req::received_request(&w.object).bytes()));
+        self.loaned
+            .iter()
+            .for_each(|(&k, w)| check(k, w.id, Res::loaned_response(&w.object).bytes()));
+        self.responses
+            .iter()
+            .for_each(|(&k, w)| check(k, w.id, Res::received_response(&w.object).bytes()));
         Ok(damage)
     }
 

@@ -6,8 +6,11 @@
 pub mod child;
 pub mod config_file;
 pub mod iox;
+pub mod message;
+mod open;
 pub mod sabotage;
 pub mod serve;
+pub mod variant;
 pub mod version;
 
 use std::fmt;
@@ -47,30 +50,102 @@ impl fmt::Display for Key {
     allow(missing_docs)
 )]
 pub enum Action {
-    Join { new: Key, how: OpenMode, require: Option<Requirement>, creates: bool },
-    Leave { participant: Key },
-    CreateClient { participant: Key, new: Key, strategy: Strategy, hint: usize },
-    CreateServer { participant: Key, new: Key, strategy: Strategy, hint: usize, loans: usize },
-    DropClient { client: Key },
-    DropServer { server: Key },
-    LoanRequest { client: Key, new: Key, id: MessageId, len: usize, form: LoanForm },
-    SendRequest { request: Key, new: Key },
-    DropRequest { request: Key },
-    ReceiveRequest { server: Key, new: Key },
-    LoanResponse { active: Key, new: Key, id: MessageId, len: usize, form: LoanForm },
-    SendResponse { response: Key },
-    DropLoanedResponse { response: Key },
-    ReceiveResponse { pending: Key, new: Key },
-    DropPending { pending: Key },
-    DropActive { active: Key },
-    DropResponse { response: Key },
-    InspectPending { pending: Key },
-    InspectActive { active: Key },
-    InspectServer { server: Key },
-    InspectService { participant: Key },
-    UpdateClient { client: Key },
-    UpdateServer { server: Key },
-    HintDisconnect { pending: Key },
+    Join {
+        new: Key,
+        how: OpenMode,
+        require: Option<Requirement>,
+        creates: bool,
+    },
+    Leave {
+        participant: Key,
+    },
+    CreateClient {
+        participant: Key,
+        new: Key,
+        strategy: Strategy,
+        hint: usize,
+        preallocate: Option<usize>,
+        active: Option<usize>,
+    },
+    CreateServer {
+        participant: Key,
+        new: Key,
+        strategy: Strategy,
+        hint: usize,
+        loans: usize,
+        preallocate: Option<usize>,
+    },
+    DropClient {
+        client: Key,
+    },
+    DropServer {
+        server: Key,
+    },
+    LoanRequest {
+        client: Key,
+        new: Key,
+        id: MessageId,
+        len: usize,
+        form: LoanForm,
+    },
+    SendRequest {
+        request: Key,
+        new: Key,
+    },
+    DropRequest {
+        request: Key,
+    },
+    ReceiveRequest {
+        server: Key,
+        new: Key,
+    },
+    LoanResponse {
+        active: Key,
+        new: Key,
+        id: MessageId,
+        len: usize,
+        form: LoanForm,
+    },
+    SendResponse {
+        response: Key,
+    },
+    DropLoanedResponse {
+        response: Key,
+    },
+    ReceiveResponse {
+        pending: Key,
+        new: Key,
+    },
+    DropPending {
+        pending: Key,
+    },
+    DropActive {
+        active: Key,
+    },
+    DropResponse {
+        response: Key,
+    },
+    InspectPending {
+        pending: Key,
+    },
+    InspectActive {
+        active: Key,
+    },
+    InspectServer {
+        server: Key,
+    },
+    InspectService {
+        participant: Key,
+    },
+    UpdateClient {
+        client: Key,
+    },
+    UpdateServer {
+        server: Key,
+    },
+    HintDisconnect {
+        pending: Key,
+    },
 }
 
 /// Globally unique id of a port, as iceoryx2 reports it.
@@ -101,6 +176,8 @@ pub struct Received {
     pub len: usize,
     /// How the payload differs from what `header` says, if it does.
     pub mismatch: Option<Mismatch>,
+    /// Whether it begins at an address that is no multiple of its alignment.
+    pub misaligned: bool,
     /// `origin()`.
     pub origin: PortId,
     /// The sender's id in iceoryx2's own header.
@@ -140,6 +217,8 @@ pub enum Observation {
         not_default: Option<usize>,
         /// How the loan reads back, if not as written.
         mismatch: Option<Mismatch>,
+        /// Whether it begins at an address that is no multiple of its alignment.
+        misaligned: bool,
     },
     /// A request was sent.
     Sent {

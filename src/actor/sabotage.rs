@@ -55,6 +55,7 @@ sabotages! {
     GrowStatic breaks StaticRefusesLongerThanHint: "a static port grants a loan beyond its hint";
     LeaveOldBytes breaks LoanSliceIsDefault: "loan_slice leaves what was there";
     MeasureLoanWrongly breaks LoanHasRequestedLength: "a loan is one element too long";
+    MisplaceResponse breaks PayloadIsAligned: "a response begins at an odd address";
     HoardSegments breaks UnusedMemoryIsReleased: "segments stay mapped that nobody uses";
     DamageHeldData breaks HeldDataStaysIntact: "held data changes";
     RememberRefusal breaks RefusedLoanChangesNothing: "a refused loan keeps counting";
@@ -128,7 +129,7 @@ impl<H> Saboteur<H> {
         use Sabotage as S;
         let is_request = matches!(action, Action::ReceiveRequest { .. });
         let is_response = matches!(action, Action::ReceiveResponse { .. });
-        let granted = |len| O::Loaned { len, not_default: None, mismatch: None };
+        let granted = |len| O::Loaned { len, not_default: None, mismatch: None, misaligned: false };
         let asked = match action {
             Action::LoanRequest { len, .. } | Action::LoanResponse { len, .. } => *len,
             _ => 0,
@@ -157,6 +158,9 @@ impl<H> Saboteur<H> {
             (S::RepeatResponse, O::Received(r)) if is_response => {
                 O::Received(self.last_response.replace(r.clone()).unwrap_or(r))
             }
+            (S::MisplaceResponse, O::Received(r)) if is_response => {
+                O::Received(Received { misaligned: true, ..r })
+            }
             (S::ForgetUserHeader, O::Received(r)) => O::Received(Received { header: None, ..r }),
             (S::MistakeOrigin, O::Received(r)) => {
                 O::Received(Received { origin: super::PortId(1), ..r })
@@ -166,7 +170,7 @@ impl<H> Saboteur<H> {
             (S::RefuseSmallLoan, O::Loaned { len: 0 | 1, .. }) => out_of_memory(),
             (S::RefuseGrowth, O::Loaned { len, .. }) if len > 5000 => out_of_memory(),
             (S::GrowStatic, truth) if refuses(&truth, "ExceedsMaxLoanSize") => granted(asked),
-            (S::LeaveOldBytes, O::Loaned { len, mismatch, .. })
+            (S::LeaveOldBytes, O::Loaned { len, mismatch, misaligned, .. })
                 if len > 0
                     && matches!(
                         action,
@@ -174,7 +178,7 @@ impl<H> Saboteur<H> {
                             | Action::LoanResponse { form: LoanForm::Default, .. }
                     ) =>
             {
-                O::Loaned { len, not_default: Some(0), mismatch }
+                O::Loaned { len, not_default: Some(0), mismatch, misaligned }
             }
             (S::MeasureLoanWrongly, O::Loaned { len, .. }) => granted(len + 1),
             (S::RememberRefusal, O::Refused(error)) => {

@@ -11,7 +11,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::{Action, Damage, Host, HostError, Key, Observation, iox};
+use super::{Action, Damage, Host, HostError, Key, Observation, iox, variant::Variant};
 use crate::{
     lockstep::{self, Observer, Outcome, Position},
     model::{Prediction, Switch},
@@ -33,6 +33,8 @@ pub enum Request {
         flight_recorder: PathBuf,
         /// What to run.
         scenario: Box<Scenario>,
+        /// On which service variant.
+        variant: Variant,
         /// Quirks to live with.
         quirks: BTreeSet<Switch>,
         /// Whether to report every step.
@@ -46,6 +48,8 @@ pub enum Request {
         service: String,
         /// Service settings.
         settings: Box<Settings>,
+        /// Which service variant.
+        variant: Variant,
     },
     /// Perform an action, as that participant.
     Perform(Action),
@@ -173,11 +177,11 @@ pub fn serve() -> io::Result<()> {
             .or_else(|| payload.downcast_ref::<String>().map(String::as_str))
             .unwrap_or("a panic without a message");
         let place = panic.location().map(ToString::to_string).unwrap_or_default();
-        let _ = reply(&Reply::Panicked(format!("panicked at {place}: {message}")));
+        let _ = reply(&Reply::Panicked(format!("panicked at {place}: {}", abridged(message))));
         // Unwinding through a port that just failed could do anything.
         std::process::exit(101);
     }));
-    let mut host: Option<(iox::Ipc, Domain)> = None;
+    let mut host: Option<Hosted> = None;
     for line in io::stdin().lock().lines() {
         let request = match serde_json::from_str(&line?) {
             Ok(request) => request,
@@ -192,6 +196,20 @@ pub fn serve() -> io::Result<()> {
     Ok(())
 }
 
+/// Characters of a panic message that are kept at either end: iceoryx2 prints whole ports
+/// between what failed and why.
+const KEPT_OF_PANIC: usize = 200;
+
+fn abridged(message: &str) -> String {
+    let head: String = message.chars().take(KEPT_OF_PANIC).collect();
+    let length = message.chars().count();
+    if length <= 2 * KEPT_OF_PANIC {
+        return message.to_owned();
+    }
+    let tail: String = message.chars().skip(length - KEPT_OF_PANIC).collect();
+    format!("{head} ... {tail}")
+}
+
 fn reply(reply: &Reply) -> io::Result<()> {
     let mut out = io::stdout().lock();
     serde_json::to_writer(&mut out, reply)?;
@@ -203,14 +221,17 @@ fn harness(error: impl ToString) -> HostError {
     HostError::Harness(error.to_string())
 }
 
-fn answer(request: Request, host: &mut Option<(iox::Ipc, Domain)>) -> Result<Reply, HostError> {
+/// The objects of one participant, and the domain they live in.
+type Hosted = (Box<dyn Host>, Domain);
+
+fn answer(request: Request, host: &mut Option<Hosted>) -> Result<Reply, HostError> {
     let nobody = || HostError::Harness("no participant is hosted here".to_owned());
     Ok(match request {
-        Request::Judge { config, service, flight_recorder, scenario, quirks, trace } => {
+        Request::Judge { config, service, flight_recorder, scenario, variant, quirks, trace } => {
             let domain = Domain::of_config(&config).map_err(harness)?;
-            let mut host = iox::Ipc::new(&config, &service, scenario.service.clone())?;
+            let mut host = iox::host(variant, &config, &service, scenario.service.clone())?;
             let mut recorder = FlightRecorder::create(&flight_recorder, trace).map_err(harness)?;
-            let outcome = lockstep::run(&scenario, &quirks, &mut host, &mut recorder);
+            let outcome = lockstep::run(&scenario, &quirks, host.as_mut(), &mut recorder);
             drop(host);
             let census = if outcome.end.is_kept() {
                 domain.census().map_err(harness)?
@@ -219,9 +240,9 @@ fn answer(request: Request, host: &mut Option<(iox::Ipc, Domain)>) -> Result<Rep
             };
             Reply::Judged { outcome, census, trace: recorder.trace.unwrap_or_default() }
         }
-        Request::Host { config, service, settings } => {
+        Request::Host { config, service, settings, variant } => {
             let domain = Domain::of_config(&config).map_err(harness)?;
-            *host = Some((iox::Ipc::new(&config, &service, *settings)?, domain));
+            *host = Some((iox::host(variant, &config, &service, *settings)?, domain));
             Reply::Ready
         }
         Request::Perform(action) => {

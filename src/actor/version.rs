@@ -3,6 +3,8 @@
 //! Code elsewhere compiles unchanged with any release that `Cargo.toml` admits;
 //! `build.rs` finds out which one it is.
 
+use std::fmt::Debug;
+
 use iceoryx2::{
     prelude::*,
     service::header::request_response::{RequestHeader, ResponseHeader},
@@ -42,24 +44,48 @@ pub const INCOMPATIBLE_RESPONSE_TYPE: &str = if cfg!(iox2_at_least_0_10) {
     "IncompatibleResponseType"
 };
 
-/// Request service with user headers.
+/// What a message may be made of.
+#[cfg(iox2_at_least_0_10)]
+pub use iceoryx2::prelude::IceoryxSend as Sendable;
+/// What a message may be made of.
+#[cfg(not(iox2_at_least_0_10))]
+pub use iceoryx2::prelude::ZeroCopySend as Sendable;
+
+/// Request-response service with user headers.
 pub type Factory<S, Req = [u8], Res = [u8]> =
     iceoryx2::service::port_factory::request_response::PortFactory<S, Req, u64, Res, u64>;
 
-pub(super) type Client<S> = iceoryx2::port::client::Client<S, [u8], u64, [u8], u64>;
-pub(super) type Server<S> = iceoryx2::port::server::Server<S, [u8], u64, [u8], u64>;
-pub(super) type RequestMut<S> = iceoryx2::request_mut::RequestMut<S, [u8], u64, [u8], u64>;
-pub(super) type PendingResponse<S> =
-    iceoryx2::pending_response::PendingResponse<S, [u8], u64, [u8], u64>;
-pub(super) type ActiveRequest<S> = iceoryx2::active_request::ActiveRequest<S, [u8], u64, [u8], u64>;
-pub(super) type ResponseMut<S> = iceoryx2::response_mut::ResponseMut<S, [u8], u64>;
-pub(super) type Response<S> = iceoryx2::response::Response<S, [u8], u64>;
+pub(super) type Builder<S, Req, Res> =
+    iceoryx2::service::builder::request_response::Builder<Req, u64, Res, u64, S>;
+pub(super) type ClientBuilder<'a, S, Req, Res> =
+    iceoryx2::service::port_factory::client::PortFactoryClient<'a, S, Req, u64, Res, u64>;
+pub(super) type ServerBuilder<'a, S, Req, Res> =
+    iceoryx2::service::port_factory::server::PortFactoryServer<'a, S, Req, u64, Res, u64>;
+pub(super) type Client<S, Req, Res> = iceoryx2::port::client::Client<S, Req, u64, Res, u64>;
+pub(super) type Server<S, Req, Res> = iceoryx2::port::server::Server<S, Req, u64, Res, u64>;
+pub(super) type RequestMut<S, Req, Res> = iceoryx2::request_mut::RequestMut<S, Req, u64, Res, u64>;
+pub(super) type PendingResponse<S, Req, Res> =
+    iceoryx2::pending_response::PendingResponse<S, Req, u64, Res, u64>;
+pub(super) type ActiveRequest<S, Req, Res> =
+    iceoryx2::active_request::ActiveRequest<S, Req, u64, Res, u64>;
+pub(super) type ResponseMut<S, Res> = iceoryx2::response_mut::ResponseMut<S, Res, u64>;
+pub(super) type Response<S, Res> = iceoryx2::response::Response<S, Res, u64>;
 
-pub(super) fn client_id<S: Service>(client: &Client<S>) -> PortId {
+pub(super) fn client_id<S, Req, Res>(client: &Client<S, Req, Res>) -> PortId
+where
+    S: Service,
+    Req: Sendable + Debug + ?Sized,
+    Res: Sendable + Debug + ?Sized,
+{
     PortId(client.id().value())
 }
 
-pub(super) fn server_id<S: Service>(server: &Server<S>) -> PortId {
+pub(super) fn server_id<S, Req, Res>(server: &Server<S, Req, Res>) -> PortId
+where
+    S: Service,
+    Req: Sendable + Debug + ?Sized,
+    Res: Sendable + Debug + ?Sized,
+{
     PortId(server.id().value())
 }
 
@@ -99,3 +125,37 @@ macro_rules! backpressure {
     }};
 }
 pub(super) use backpressure;
+
+/// Fewer preallocated chunks than the worst case needs, at least one.
+macro_rules! preallocate {
+    ($builder:expr, $method:ident, $chunks:expr) => {{
+        let builder = $builder;
+        #[cfg(iox2_at_least_0_9)]
+        let builder = match $chunks {
+            Some(chunks) => builder.$method(move |worst: usize| chunks.min(worst)),
+            None => builder,
+        };
+        builder
+    }};
+}
+pub(super) use preallocate;
+
+/// A client's own limit of active requests.
+macro_rules! own_active_requests {
+    ($builder:expr, $limit:expr) => {{
+        let builder = $builder;
+        #[cfg(iox2_at_least_0_10)]
+        let builder = match $limit {
+            Some(limit) => builder.max_active_requests(limit),
+            None => builder,
+        };
+        builder
+    }};
+}
+pub(super) use own_active_requests;
+
+/// Whether the number of preallocated chunks can be reduced.
+pub const HAS_PREALLOCATION: bool = cfg!(iox2_at_least_0_9);
+
+/// Whether a client can have a limit of active requests of its own.
+pub const HAS_OWN_ACTIVE_REQUESTS: bool = cfg!(iox2_at_least_0_10);

@@ -7,8 +7,9 @@ use super::CampaignError;
 use crate::{
     lockstep::{End, Position},
     report::{Environment, describe_end, replay_command},
-    runner::{Layout, Runner},
+    runner::{Layout, Runner, Venue},
     scenario::Scenario,
+    trial::Trial,
 };
 
 /// Saves a scenario as a case file. The expectations are those of a traced run; of a
@@ -21,12 +22,14 @@ pub fn save_case(
     scenario: &Scenario,
     end: &End,
     runner: &mut Runner,
-    layout: Layout,
+    trial: impl Into<Trial>,
 ) -> Result<(), CampaignError> {
+    let trial = trial.into();
+    let Venue { layout, variant } = trial.venue();
     let environment = Environment::of_this_process();
     let trace = match end {
         End::Broken { .. } if layout == Layout::Together => {
-            runner.judge(scenario, layout, true).map(|judged| judged.trace).unwrap_or_default()
+            trial.judge(runner, scenario, true).map(|judged| judged.trace).unwrap_or_default()
         }
         _ => Vec::new(),
     };
@@ -45,9 +48,8 @@ pub fn save_case(
         environment.commit.map(|commit| format!(" at {commit}")).unwrap_or_default(),
         environment.kernel,
     );
-    header +=
-        &format!("participants: {}\n", if layout == Layout::Apart { "apart" } else { "together" });
-    header += &format!("replay: {}\n", replay_command(path));
+    header += &format!("participants: {layout}, service variant: {variant}\n");
+    header += &format!("replay: {}\n", replay_command(path, trial));
     let at_step = |step: usize| Position::Step(step);
     let comment = |i: usize| {
         let failed = match end {

@@ -19,18 +19,19 @@ use std::{
 use include_dir::{Dir, include_dir};
 
 use crate::{
-    actor::{HostError, child::Executable, version},
-    coverage::{Coverage, Reach, Whole},
+    actor::{HostError, child::Executable, variant::Variant, version},
+    coverage::{Coverage, Reach},
     lockstep::End,
-    model::{Promise, Switch, judge::Breach, quirk::Quirk},
+    model::{Promise, Switch, quirk::Quirk},
     report::{Environment, Finding, QuirkReport, RunReport, SCHEMA, Verdict},
-    runner::{Judgement, Layout, Runner},
+    runner::{Judgement, Layout, Runner, Venue},
     scenario::{
-        Scenario, Step, Strategy,
+        Scenario,
         file::ScenarioFileError,
         generate::{Family, scenario_of_run},
         shrink,
     },
+    trial::Trial,
 };
 
 pub use case::save_case;
@@ -53,14 +54,28 @@ const SHRINK_TIME: Duration = Duration::from_secs(15);
 /// Proofs are a few steps long; one that hangs is to cost no more than this.
 const PROOF_DEADLINE: Duration = Duration::from_secs(2);
 
-/// Where the participants of the `index`-th generated scenario live: every sixteenth time
-/// apart, and every family has its turn.
-fn layout_of_turn(index: u64) -> Layout {
-    let is_apart = match Family::of_turn(index) {
-        Family::ManyGrowths | Family::Turnover => index / 64 % 8 == 3,
-        _ => (index + index / 8) % 16 == 3,
+/// How the `index`-th generated scenario is judged: every sixteenth apart, every eighth on
+/// another service variant, and every family has its turn with all of them.
+fn trial_of_turn(index: u64) -> Trial {
+    let family = Family::of_turn(index);
+    let is_long = matches!(family, Family::ManyGrowths | Family::Turnover);
+    let place = if is_long { index / 64 % 16 } else { (index + index / 8) % 16 };
+    let round = index / if is_long { 1024 } else { 128 };
+    let other = match round % 3 {
+        0 => Variant::Local,
+        1 => Variant::IpcThreadsafe,
+        _ => Variant::LocalThreadsafe,
     };
-    if is_apart { Layout::Apart } else { Layout::Together }
+    match place {
+        3 if round % 4 == 1 => {
+            Trial::At(Venue { layout: Layout::Apart, variant: Variant::IpcThreadsafe })
+        }
+        3 => Layout::Apart.into(),
+        6 => Trial::AgainstVariant(other),
+        11 => Trial::At(Venue::together_on(other)),
+        _ if family == Family::Growth => Trial::AgainstOtherStrategies,
+        _ => Layout::Together.into(),
+    }
 }
 
 /// What to run.
@@ -144,13 +159,14 @@ pub fn judge_proof(
     known: &BTreeSet<Switch>,
 ) -> Result<Judgement, HostError> {
     runner.live_with(BTreeSet::new());
-    let strictly = runner.judge(&quirk.scenario, Layout::Together, false)?;
+    let venue = Venue::together_on(quirk.variant);
+    let strictly = runner.judge(&quirk.scenario, venue, false)?;
     if strictly.outcome.end.promise().is_none_or(|promise| promise == quirk.promise) {
         return Ok(strictly);
     }
     let is_other = |switch: &Switch| Some(*switch) != quirk.switch;
     runner.live_with(known.iter().copied().filter(is_other).collect());
-    runner.judge(&quirk.scenario, Layout::Together, false)
+    runner.judge(&quirk.scenario, venue, false)
 }
 
 /// Runs the plan. `progress` is told after every scenario how many there were.
@@ -238,15 +254,15 @@ pub struct Tally {
 #[derive(Clone, Copy)]
 struct Case<'a> {
     scenario: &'a Scenario,
-    layout: Layout,
+    trial: Trial,
     /// It has been shrunk already.
     is_small: bool,
 }
 
 impl<'a> Case<'a> {
     /// A case from a file.
-    fn saved(scenario: &'a Scenario, layout: Layout) -> Self {
-        Self { scenario, layout, is_small: true }
+    fn saved(scenario: &'a Scenario, venue: impl Into<Venue>) -> Self {
+        Self { scenario, trial: Trial::At(venue.into()), is_small: true }
     }
 }
 
@@ -294,7 +310,7 @@ impl Campaign<'_> {
                 judge_proof(runner, &quirk, &self.switches)?
             } else {
                 runner.live_with(self.switches.clone());
-                runner.judge(&quirk.scenario, Layout::Together, false)?
+                runner.judge(&quirk.scenario, Venue::together_on(quirk.variant), false)?
             };
             let end = &judgement.outcome.end;
             if is_active && (end.is_kept() || end.promise() == Some(quirk.promise)) {
@@ -304,7 +320,7 @@ impl Campaign<'_> {
                 let origin = format!("the proof of quirk {}", quirk.id);
                 self.record(
                     runner,
-                    Case::saved(&quirk.scenario, Layout::Together),
+                    Case::saved(&quirk.scenario, Venue::together_on(quirk.variant)),
                     "proofs of quirks",
                     &origin,
                     judgement,
@@ -354,47 +370,11 @@ impl Campaign<'_> {
             let scenario = scenario_of_run(self.plan.seed, index);
             let family = Family::of_turn(index);
             let origin = family.id();
-            let layout = layout_of_turn(index);
-            let judgement = if family == Family::Growth && layout == Layout::Together {
-                self.judge_with_exchanged_strategies(&mut runner, &scenario)?
-            } else {
-                runner.judge(&scenario, layout, false)?
-            };
-            let case = Case { scenario: &scenario, layout, is_small: false };
+            let trial = trial_of_turn(index);
+            let judgement = trial.judge(&mut runner, &scenario, false)?;
+            let case = Case { scenario: &scenario, trial, is_small: false };
             self.record(&mut runner, case, &origin, &scenario.title, judgement)?;
         }
-    }
-
-    /// Runs a scenario as it is and with `BestFit` and `PowerOfTwo` exchanged; both
-    /// must observe the same.
-    fn judge_with_exchanged_strategies(
-        &self,
-        runner: &mut Runner,
-        scenario: &Scenario,
-    ) -> Result<Judgement, CampaignError> {
-        let mut first = runner.judge(scenario, Layout::Together, true)?;
-        let second = runner.judge(&exchange_strategies(scenario), Layout::Together, true)?;
-        if !first.outcome.end.is_kept() || !second.outcome.end.is_kept() {
-            // Reported for itself; what follows a breach cannot be compared.
-            return Ok(if first.outcome.end.is_kept() { second } else { first });
-        }
-        first.outcome.note_of_the_whole(Promise::StrategiesAgree, Whole::Comparison);
-        let differing = first.trace.iter().zip(&second.trace).find(|(a, b)| {
-            // The strategies of ports stand in the action, nowhere else.
-            a.observed != b.observed
-        });
-        if let Some((a, b)) = differing {
-            first.outcome.end = End::Broken {
-                position: a.position,
-                action: a.action.clone(),
-                breach: Breach {
-                    promise: Promise::StrategiesAgree,
-                    expected: a.observed.clone(),
-                    observed: format!("{} with BestFit and PowerOfTwo exchanged", b.observed),
-                },
-            };
-        }
-        Ok(first)
     }
 
     fn count(&self, origin: &str, layout: Layout, judgement: &Judgement) {
@@ -421,20 +401,23 @@ impl Campaign<'_> {
         origin: &str,
         judgement: Judgement,
     ) -> Result<(), CampaignError> {
-        let Case { scenario, layout, is_small } = case;
-        self.count(family, layout, &judgement);
+        let Case { is_small, .. } = case;
+        self.count(family, case.trial.venue().layout, &judgement);
         let Some(promise) = judgement.outcome.end.promise() else { return Ok(()) };
         if !self.reserve(promise) {
             return Ok(());
         }
-        let shows = |runner: &mut Runner, candidate: &Scenario| {
-            let judged = if promise == Promise::StrategiesAgree {
-                self.judge_with_exchanged_strategies(runner, candidate).ok()
-            } else {
-                runner.judge(candidate, layout, false).ok()
-            };
+        let shows_in = |trial: Trial, runner: &mut Runner, candidate: &Scenario| {
+            let judged = trial.judge(runner, candidate, false).ok();
             judged.filter(|judged| judged.outcome.end.promise() == Some(promise))
         };
+        // Of two runs that are compared, the one that breaks the promise by itself.
+        let halves = case.trial.halves(case.scenario);
+        let alone =
+            halves.into_iter().find(|(trial, half)| shows_in(*trial, runner, half).is_some());
+        let (trial, scenario) = alone.unwrap_or_else(|| (case.trial, case.scenario.clone()));
+        let scenario = &scenario;
+        let shows = |runner: &mut Runner, candidate: &Scenario| shows_in(trial, runner, candidate);
         // Each repetition of a hang takes its whole deadline.
         let tries = if promise == Promise::NeverHangs { 1 } else { CONFIRMATIONS };
         let mut confirmed = 0;
@@ -454,7 +437,7 @@ impl Campaign<'_> {
         let end = shows(runner, &small).map_or(judgement.outcome.end, |judged| judged.outcome.end);
         let number = self.tally().findings.iter().filter(|f| f.promise == promise).count() + 1;
         let path = self.plan.out.join("cases").join(format!("{promise}-{number}.toml"));
-        save_case(&path, &small, &end, runner, layout)?;
+        save_case(&path, &small, &end, runner, trial)?;
         let verdict = match &end {
             End::Stopped { error: HostError::Hung(_), .. } => Verdict::Hung,
             End::Stopped { .. } => Verdict::Crashed,
@@ -464,7 +447,7 @@ impl Campaign<'_> {
             promise,
             verdict,
             origin: origin.to_owned(),
-            layout,
+            trial,
             end,
             case: path,
             steps: (scenario.written_steps(), small.written_steps()),
@@ -487,23 +470,6 @@ impl Campaign<'_> {
         }
         false
     }
-}
-
-/// The scenario with `BestFit` for `PowerOfTwo` and the other way round.
-#[must_use]
-pub fn exchange_strategies(scenario: &Scenario) -> Scenario {
-    let mut exchanged = scenario.clone();
-    let repeated = exchanged.repeat.iter_mut().flat_map(|repeat| &mut repeat.steps);
-    for step in exchanged.steps.iter_mut().chain(repeated) {
-        if let Step::CreateClient { strategy, .. } | Step::CreateServer { strategy, .. } = step {
-            *strategy = match *strategy {
-                Strategy::Static => Strategy::Static,
-                Strategy::BestFit => Strategy::PowerOfTwo,
-                Strategy::PowerOfTwo => Strategy::BestFit,
-            };
-        }
-    }
-    exchanged
 }
 
 /// Makes the directory for one run below `base` and points `latest` there.
@@ -535,9 +501,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_family_runs_together_and_apart() {
-        let turns: BTreeSet<_> =
-            (0..1024).map(|index| (Family::of_turn(index), layout_of_turn(index))).collect();
-        assert_eq!(turns.len(), 2 * Family::ALL.len(), "{turns:?}");
+    fn every_family_runs_together_and_apart_and_on_every_variant() {
+        for family in Family::ALL {
+            let turns = (0..8192).filter(|&index| Family::of_turn(index) == family);
+            let trials: BTreeSet<_> = turns.map(trial_of_turn).collect();
+            let venues = trials.iter().filter(|trial| matches!(trial, Trial::At(_))).count();
+            let variants =
+                trials.iter().filter(|trial| matches!(trial, Trial::AgainstVariant(_))).count();
+            // Growth is never alone on shared memory together: it is compared.
+            let expected = if family == Family::Growth { 5 } else { 6 };
+            assert_eq!((venues, variants), (expected, 3), "{family:?}: {trials:?}");
+        }
     }
 }

@@ -7,6 +7,7 @@ mod list;
 mod replay;
 mod run;
 mod shrink;
+mod trial;
 
 use std::{
     sync::{Arc, atomic::AtomicBool},

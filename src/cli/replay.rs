@@ -4,11 +4,12 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use iox2_gauntlet::{
+    actor::variant::Variant,
     campaign,
     exit::Exit,
     model::quirk::Quirk,
     report::describe_end,
-    runner::{Layout, Runner},
+    runner::Runner,
     scenario::{Scenario, file::ScenarioFileError},
 };
 
@@ -20,9 +21,8 @@ pub(super) struct ReplayArguments {
     /// Print every action with what was allowed and what happened
     #[arg(long)]
     trace: bool,
-    /// Give each participant its own process
-    #[arg(long)]
-    apart: bool,
+    #[command(flatten)]
+    trial: super::trial::TrialArguments,
     /// Live with the known quirks of this release, as `run` does
     #[arg(long)]
     lenient: bool,
@@ -38,11 +38,11 @@ pub(super) fn replay(arguments: &ReplayArguments) -> anyhow::Result<Exit> {
     if arguments.lenient {
         runner.live_with(campaign::switches(&campaign::active_quirks()?));
     }
-    let layout = if arguments.apart { Layout::Apart } else { Layout::Together };
     let mut exit = Exit::Green;
-    for (path, scenario) in scenarios {
-        let judgement = runner.judge(&scenario, layout, arguments.trace)?;
-        for step in &judgement.trace {
+    for (path, Loaded { scenario, variant }) in scenarios {
+        let trial = arguments.trial.trial(variant);
+        let judgement = trial.judge(&mut runner, &scenario, arguments.trace)?;
+        for step in judgement.trace.iter().filter(|_| arguments.trace) {
             println!(
                 "{}: {}\n  expected: {}\n  observed: {}",
                 step.position, step.action, step.expected, step.observed
@@ -61,8 +61,14 @@ pub(super) fn replay(arguments: &ReplayArguments) -> anyhow::Result<Exit> {
     Ok(exit)
 }
 
+/// A scenario and the service variant it was made for.
+pub(super) struct Loaded {
+    pub(super) scenario: Scenario,
+    pub(super) variant: Variant,
+}
+
 /// A scenario file, or the proof in a quirk file.
-pub(super) fn load(path: &Path) -> Result<Scenario, ScenarioFileError> {
+pub(super) fn load(path: &Path) -> Result<Loaded, ScenarioFileError> {
     let text = std::fs::read_to_string(path).map_err(|source| ScenarioFileError::Io {
         action: "read",
         path: path.to_owned(),
@@ -71,8 +77,9 @@ pub(super) fn load(path: &Path) -> Result<Scenario, ScenarioFileError> {
     // The scenario of a quirk file is a table of its own.
     let is_quirk = text.lines().any(|line| line.trim() == "[scenario]");
     if is_quirk {
-        Quirk::parse(&text, path).map(|quirk| quirk.scenario)
+        let Quirk { scenario, variant, .. } = Quirk::parse(&text, path)?;
+        Ok(Loaded { scenario, variant })
     } else {
-        Scenario::parse(&text, path)
+        Ok(Loaded { scenario: Scenario::parse(&text, path)?, variant: Variant::default() })
     }
 }

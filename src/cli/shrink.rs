@@ -3,12 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use iox2_gauntlet::{
-    campaign,
-    exit::Exit,
-    runner::{Layout, Runner},
-    scenario,
-};
+use iox2_gauntlet::{campaign, exit::Exit, runner::Runner, scenario};
 
 #[derive(Debug, Args)]
 pub(super) struct ShrinkArguments {
@@ -20,16 +15,16 @@ pub(super) struct ShrinkArguments {
     /// Scenarios to try at most
     #[arg(long, value_name = "N", default_value_t = 5000)]
     budget: usize,
-    /// Give each participant its own process
-    #[arg(long)]
-    apart: bool,
+    #[command(flatten)]
+    trial: super::trial::TrialArguments,
 }
 
 pub(super) fn shrink(arguments: &ShrinkArguments) -> anyhow::Result<Exit> {
-    let original = super::replay::load(&arguments.file)?;
-    let layout = if arguments.apart { Layout::Apart } else { Layout::Together };
+    let super::replay::Loaded { scenario: original, variant } =
+        super::replay::load(&arguments.file)?;
+    let trial = arguments.trial.trial(variant);
     let mut runner = Runner::new(super::this_executable()?).interrupted_by(super::interruption()?);
-    let Some(promise) = runner.judge(&original, layout, false)?.outcome.end.promise() else {
+    let Some(promise) = trial.judge(&mut runner, &original, false)?.outcome.end.promise() else {
         println!(
             "KEPT {}: it breaks no promise, so there is nothing to shrink",
             arguments.file.display()
@@ -37,13 +32,13 @@ pub(super) fn shrink(arguments: &ShrinkArguments) -> anyhow::Result<Exit> {
         return Ok(Exit::Green);
     };
     let small = scenario::shrink::shrink(&original, arguments.budget, |candidate| {
-        runner
-            .judge(candidate, layout, false)
+        trial
+            .judge(&mut runner, candidate, false)
             .is_ok_and(|judged| judged.outcome.end.promise() == Some(promise))
     });
-    let end = runner.judge(&small, layout, false)?.outcome.end;
+    let end = trial.judge(&mut runner, &small, false)?.outcome.end;
     let out = arguments.out.clone().unwrap_or_else(|| arguments.file.with_extension("small.toml"));
-    campaign::save_case(&out, &small, &end, &mut runner, layout)?;
+    campaign::save_case(&out, &small, &end, &mut runner, trial)?;
     println!(
         "BROKEN {promise}: {} steps instead of {}, written to {}",
         small.written_steps(),

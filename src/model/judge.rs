@@ -75,12 +75,13 @@ fn hold_against(
             };
             check_message(received, candidate, bytes)
                 .map_err(|(promise, observed)| breach(promise, observed))?;
-            checked.extend([bytes, order, Promise::UserHeaderArrives, Promise::OriginNamesSender]);
+            checked.extend([bytes, order, Promise::PayloadIsAligned]);
+            checked.extend([Promise::UserHeaderArrives, Promise::OriginNamesSender]);
             if bytes == Promise::ResponseBytesArrive {
                 checked.push(Promise::ResponseReachesOnlyItsRequest);
             }
         }
-        Observation::Loaned { len, not_default, mismatch } => {
+        Observation::Loaned { len, not_default, mismatch, misaligned } => {
             if !allows(prediction, observation) {
                 let asked = prediction.allowed.iter().any(|e| matches!(e, Expected::Loaned { .. }));
                 let promise =
@@ -94,7 +95,11 @@ fn hold_against(
             if let Some(mismatch) = mismatch {
                 return Err(breach(Promise::HeldDataStaysIntact, mismatch.to_string()));
             }
-            checked.push(Promise::LoanHasRequestedLength);
+            if *misaligned {
+                let observed = "a loan at an address that is no multiple of its alignment";
+                return Err(breach(Promise::PayloadIsAligned, observed.to_owned()));
+            }
+            checked.extend([Promise::LoanHasRequestedLength, Promise::PayloadIsAligned]);
             if let Action::LoanRequest { form, .. } | Action::LoanResponse { form, .. } = action
                 && *form == crate::scenario::LoanForm::Default
             {
@@ -202,6 +207,11 @@ fn check_message(
     }
     if let Some(mismatch) = &received.mismatch {
         return Err((bytes, mismatch.to_string()));
+    }
+    if received.misaligned {
+        let observed =
+            format!("{} at an address that is no multiple of its alignment", describe(received));
+        return Err((Promise::PayloadIsAligned, observed));
     }
     if received.elements != candidate.len as u64 {
         let observed = format!("a header that counts {} elements", received.elements);

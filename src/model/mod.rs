@@ -31,7 +31,7 @@ pub use quirk::Switch;
 /// all releases so far). Fewer would be a regression.
 pub const GROWTHS: usize = 254;
 
-/// Longest loan that is carried out, in elements. Beyond it a step would be limited
+/// Longest loan that is carried out, in bytes. Beyond it a step would be limited
 /// by the machine's memory and not by iceoryx2.
 pub const LONGEST_AFFORDABLE: usize = 64 << 20;
 
@@ -114,6 +114,14 @@ struct Port {
     hint: usize,
     /// Servers: responses that may be loaned in parallel per active request.
     loans: usize,
+    /// Clients: requests that may be active in parallel.
+    active: usize,
+    /// It has fewer chunks than it may need, as was asked for.
+    is_reduced: bool,
+    /// With a known quirk, it may have fewer chunks than it needs at any time.
+    loses_chunks: bool,
+    /// It has loaned something before.
+    has_loaned: bool,
     /// The `Client` or `Server` itself still exists.
     handle: bool,
     /// Longest loan so far, in elements; at least the hint.
@@ -317,7 +325,12 @@ impl Model {
         let lingers = !self.stale.is_empty()
             || !self.outlived.is_empty()
             || self.in_flight.values().flatten().any(|request| request.orphan)
-            || self.loaned_responses.values().any(|loan| !self.active.contains_key(&loan.active));
+            || self.loaned_responses.values().any(|loan| !self.active.contains_key(&loan.active))
+            || self
+                .clients
+                .values()
+                .chain(self.servers.values())
+                .any(|port| port.is_reduced || port.loses_chunks);
         let ports = self.clients.len() + self.servers.len();
         let connections = 2 * self.clients.len() * self.servers.len();
         let in_one_process = 2 + 6 * ports + connections;

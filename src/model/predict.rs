@@ -27,8 +27,11 @@ impl Model {
     pub fn predict(&self, action: &Action) -> Prediction {
         match *action {
             Action::Join { how, require, .. } => self.predict_join(how, require),
-            Action::CreateClient { hint, .. } => {
+            Action::CreateClient { hint, active, .. } => {
                 let (exist, linger) = self.count_clients();
+                if active.is_some_and(|own| own > self.settings.max_active_requests_per_client) {
+                    return self.too_many_active(exist + linger);
+                }
                 port_creation(
                     exist,
                     linger,
@@ -53,6 +56,7 @@ impl Model {
                 let loaned = self.loaned_requests_of(client);
                 let limit = self.settings.max_loaned_requests;
                 let mut prediction = predict_loan(&self.clients[&client], len, loaned, limit);
+                self.tolerate_missing_chunks(client, &self.clients[&client], &mut prediction);
                 self.tolerate_failed_growth(client, &self.clients[&client], len, &mut prediction);
                 prediction
             }
@@ -61,6 +65,7 @@ impl Model {
                 let server = &self.servers[&server_key];
                 let loaned = self.loaned_responses_of(active);
                 let mut prediction = predict_loan(server, len, loaned, server.loans);
+                self.tolerate_missing_chunks(server_key, server, &mut prediction);
                 self.tolerate_failed_growth(server_key, server, len, &mut prediction);
                 let quirk = Switch::FailedLoanKeepsCount;
                 if loaned + failed_loans >= server.loans && self.quirks.contains(&quirk) {
@@ -107,6 +112,35 @@ impl Model {
             | Action::DropPending { .. }
             | Action::DropActive { .. }
             | Action::DropResponse { .. } => must(Promise::NeverCrashes, Expected::Done),
+        }
+    }
+
+    /// A client asks for more active requests than the service has, and perhaps also for
+    /// one client too many; which is named first is not promised.
+    fn too_many_active(&self, clients: usize) -> Prediction {
+        let mut prediction = must(
+            Promise::ActiveRequestLimit,
+            Expected::Refused("MaxActiveRequestsExceedsMaxSupportedActiveRequestsOfService"),
+        );
+        if clients >= self.settings.max_clients {
+            prediction.allowed.push(Expected::Refused("ExceedsMaxSupportedClients"));
+        }
+        prediction
+    }
+
+    /// With the quirks, a port that should have a chunk for every loan may have none.
+    fn tolerate_missing_chunks(&self, key: Key, port: &Port, prediction: &mut Prediction) {
+        let quirk = if port.loses_chunks {
+            Switch::AlignedPortLosesChunks
+        } else if self.unread.get(&key).is_some_and(|&unread| unread > 0) {
+            Switch::OldResponsesExhaustChunks
+        } else if port.is_client() && port.active < self.settings.max_active_requests_per_client {
+            Switch::OwnActiveLimitTakesChunks
+        } else {
+            return;
+        };
+        if self.quirks.contains(&quirk) {
+            prediction.tolerated.push((quirk, Expected::Refused("OutOfMemory")));
         }
     }
 
@@ -204,6 +238,14 @@ impl Model {
                 .then_some("IncompatibleOverflowBehaviorForResponses"),
             R::EnableFireAndForgetRequests(on) => (on != s.enable_fire_and_forget_requests)
                 .then_some("IncompatibleBehaviorForFireAndForgetRequests"),
+            R::RequestPayloadAlignment(n) => {
+                let has = s.request_payload_alignment.max(s.payload.request_alignment());
+                (n > has).then_some(version::INCOMPATIBLE_REQUEST_TYPE)
+            }
+            R::ResponsePayloadAlignment(n) => {
+                let has = s.response_payload_alignment.max(s.payload.response_alignment());
+                (n > has).then_some(version::INCOMPATIBLE_RESPONSE_TYPE)
+            }
             R::RequestPayload(_) => Some(version::INCOMPATIBLE_REQUEST_TYPE),
             R::ResponsePayload(_) => Some(version::INCOMPATIBLE_RESPONSE_TYPE),
         };
@@ -212,7 +254,7 @@ impl Model {
 
     fn predict_send(&self, request: Key) -> Prediction {
         let client = self.loaned_requests[&request].client;
-        if self.pending_of(client) >= self.settings.max_active_requests_per_client {
+        if self.pending_of(client) >= self.clients[&client].active {
             return must(
                 Promise::ActiveRequestLimit,
                 Expected::Refused("ExceedsMaxActiveRequests"),
@@ -335,7 +377,8 @@ impl Model {
         let mut prediction = must(Promise::HasRequestsIsTrue, Expected::Server { has_requests });
         let quirk = Switch::GoneClientLosesRequests;
         let queues = self.in_flight.iter().filter(|((_, to), _)| *to == server);
-        if queues.flat_map(|(_, queue)| queue).any(|request| request.orphan)
+        if self.settings.payload.requests_are_slices()
+            && queues.flat_map(|(_, queue)| queue).any(|request| request.orphan)
             && self.quirks.contains(&quirk)
         {
             prediction.tolerated.push((quirk, Expected::Server { has_requests: None }));
@@ -376,6 +419,10 @@ fn predict_loan(port: &Port, len: usize, loaned: usize, limit: usize) -> Predict
         Promise::LoanLimit
     } else {
         allowed.push(Expected::Loaned { len });
+        if port.is_reduced && port.has_loaned {
+            // What it has loaned before may be somewhere still.
+            allowed.push(Expected::Refused("OutOfMemory"));
+        }
         if len <= port.longest {
             Promise::LoanWithinLimitsSucceeds
         } else {

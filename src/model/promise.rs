@@ -94,6 +94,8 @@ promises! {
         "a refused loan changes nothing: not the number of remaining loans, not later loans";
     HeldDataStaysIntact = "held-data-stays-intact", Documented, "iceoryx2-cal resizable_shared_memory module documentation":
         "loaned, sent and received data stays readable and unchanged while any port grows, reuses memory or goes away";
+    PayloadIsAligned = "payload-is-aligned", Documented, "service/builder/request_response.rs request_payload_alignment, response_payload_alignment":
+        "every payload begins at a multiple of its own alignment and of the one the service was created with";
     RequestBytesArrive = "request-bytes-arrive", Documented, "port/client.rs module example":
         "a server reads exactly the bytes and the length the client wrote";
     ResponseBytesArrive = "response-bytes-arrive", Documented, "port/server.rs module example":
@@ -160,6 +162,8 @@ promises! {
         "memory nobody uses any more is released while the ports live, however often they have grown";
     StrategiesAgree = "strategies-agree", Documented, "iceoryx2-bb-elementary allocation_strategy.rs":
         "BestFit and PowerOfTwo differ in memory only: the same steps give the same observations";
+    VariantsAgree = "variants-agree", ConformanceTested, "conformance: every test of service_request_response is instantiated for ipc, local, ipc_threadsafe and local_threadsafe":
+        "the service variants differ in reach only: the same steps give the same observations";
 }
 
 impl Promise {

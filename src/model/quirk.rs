@@ -11,9 +11,12 @@ use semver::{Version, VersionReq};
 use serde::{Deserialize, Serialize};
 
 use super::Promise;
-use crate::scenario::{
-    Scenario,
-    file::{self, ScenarioFileError},
+use crate::{
+    actor::variant::Variant,
+    scenario::{
+        Scenario,
+        file::{self, ScenarioFileError},
+    },
 };
 
 static FILES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/fixtures/quirks");
@@ -22,6 +25,8 @@ static FILES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/fixtures/quirks");
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Switch {
+    /// In a local service, loans no machine has memory for are left out: they panic.
+    ImpossibleLocalLoanPanics,
     /// Loans from dynamic ports that are so long that the size of their segment overflows
     /// are left out: they crash.
     ImpossibleLoanOverflows,
@@ -55,13 +60,32 @@ pub enum Switch {
     /// Unread data of a dynamic port that is gone may be lost even if it never grew.
     UnmappedSegmentIsLost,
     /// A dynamic server loans no more responses once several of its responses were never
-    /// read: it would run out of chunks and crash.
+    /// read: it would run out of chunks and crash. A static one may run out of memory.
     OldResponsesExhaustChunks,
+    /// A dynamic port gets all the chunks it can need: with fewer it grows, and crashes.
+    ReducedPreallocationExhaustsChunks,
+    /// A client with a limit of active requests of its own may run out of memory; a dynamic
+    /// one does not get such a limit: it would crash.
+    OwnActiveLimitTakesChunks,
+    /// A dynamic port of which payloads are aligned to more than 8 bytes may run out of
+    /// memory: it loses a chunk with every growth.
+    AlignedPortLosesChunks,
     /// Responses of a server that is gone may be lost when the client asks for a response
     /// to another request and there is none.
     EmptyReceiveForgetsGoneServer,
     /// Requests of clients that are gone, discarded by a server, may keep memory mapped.
     DiscardedRequestKeepsMemory,
+}
+
+impl Switch {
+    /// Whether scenarios of this service variant can meet it.
+    #[must_use]
+    pub fn concerns(self, variant: Variant) -> bool {
+        match self {
+            Self::ImpossibleLocalLoanPanics => !variant.crosses_processes(),
+            _ => true,
+        }
+    }
 }
 
 /// What a quirk does to its victim.
@@ -112,6 +136,9 @@ pub struct Quirk {
     pub upstream: Option<String>,
     /// What happens, in one or two sentences.
     pub sentence: String,
+    /// The service variant in which the proof shows it.
+    #[serde(default)]
+    pub variant: Variant,
     /// How the model lives with it, if the generators meet it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub switch: Option<Switch>,

@@ -1,6 +1,6 @@
 //! What a receive may return: the queues a port reads from, merged.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 use super::{
     Candidate, Expected, Model, Pending, Prediction, Promise, QueuedRequest, QueuedResponse, Switch,
@@ -117,7 +117,8 @@ impl Model {
     fn tolerate_lost_requests_of_gone_clients(&self, server: Key) -> Vec<(Switch, Expected)> {
         let quirk = Switch::GoneClientLosesRequests;
         let requests = || self.queues_to(server).flat_map(|(_, queue)| queue);
-        if !self.quirks.contains(&quirk) || !requests().any(|request| request.orphan) {
+        let is_slice = self.settings.payload.requests_are_slices();
+        if !is_slice || !self.quirks.contains(&quirk) || !requests().any(|request| request.orphan) {
             return Vec::new();
         }
         requests()
@@ -170,7 +171,11 @@ impl Model {
             }
         }
         let blocks = Switch::OldResponsesCountAsBorrowed;
-        let counts_old_ones = pending.targets.keys().any(|&server| {
+        // Also a server that was gone before the request was sent.
+        let held_of = self.responses.values().filter(|held| held.client == client);
+        let stale_of = self.stale.iter().filter(|(of, _)| *of == client);
+        let servers = held_of.map(|held| held.server).chain(stale_of.map(|(_, server)| *server));
+        let counts_old_ones = servers.collect::<BTreeSet<_>>().into_iter().any(|server| {
             let old = self.responses.values().filter(|held| {
                 held.client == client
                     && held.server == server

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use super::{LONGEST_AFFORDABLE, Model, SHORTEST_IMPOSSIBLE, SHORTEST_OVERFLOWING, Switch};
 use crate::{
-    actor::{Action, Key},
+    actor::{Action, Key, version},
     payload::MessageId,
     scenario::{Backpressure, Nth, OpenMode, Requirement, Step, Strategy},
 };
@@ -29,8 +29,8 @@ fn any<T>(map: &BTreeMap<Key, T>, index: Nth) -> Option<Key> {
 
 /// Whether a loan of this length says something about iceoryx2 and not about the
 /// machine.
-fn is_telling(len: usize) -> bool {
-    len <= LONGEST_AFFORDABLE || len >= SHORTEST_IMPOSSIBLE
+fn is_telling(len: usize, element: usize) -> bool {
+    len.saturating_mul(element) <= LONGEST_AFFORDABLE || len >= SHORTEST_IMPOSSIBLE
 }
 
 impl Model {
@@ -57,7 +57,7 @@ impl Model {
                 let creates = how != OpenMode::Open && self.participants.is_empty();
                 // Whoever creates the service has nothing to require of it, and types
                 // are compared when an existing one is opened.
-                let require = require.filter(|_| !creates);
+                let require = require.filter(|require| !creates && require.is_meaningful());
                 let how = match require {
                     Some(Requirement::RequestPayload(_) | Requirement::ResponsePayload(_)) => {
                         OpenMode::Open
@@ -69,31 +69,42 @@ impl Model {
             Step::Leave { participant } => {
                 Action::Leave { participant: self.participant(participant)? }
             }
-            Step::CreateClient { participant, strategy, hint } => {
+            Step::CreateClient { participant, strategy, hint, preallocate, active } => {
                 let participant = self.participant(participant)?;
                 if self.quirks.contains(&Switch::RecycledSlotGetsOldConnection)
                     && self.holds_of_gone_client()
                 {
                     return None;
                 }
-                let hint = hint.min(LONGEST_AFFORDABLE);
-                Action::CreateClient { participant, new: self.fresh(), strategy, hint }
+                let is_slice = self.settings.payload.requests_are_slices();
+                let (strategy, hint) = self.memory(strategy, hint, is_slice);
+                Action::CreateClient {
+                    participant,
+                    new: self.fresh(),
+                    strategy,
+                    hint,
+                    preallocate: self.preallocated(preallocate, strategy),
+                    active: self.own_active_limit(active, strategy),
+                }
             }
-            Step::CreateServer { participant, strategy, hint, loans } => {
+            Step::CreateServer { participant, strategy, hint, loans, preallocate } => {
                 let participant = self.participant(participant)?;
-                let hint = hint.min(LONGEST_AFFORDABLE);
+                let is_slice = self.settings.payload.responses_are_slices();
+                let (strategy, hint) = self.memory(strategy, hint, is_slice);
                 Action::CreateServer {
                     participant,
                     new: self.fresh(),
                     strategy,
                     hint,
                     loans: loans.max(1),
+                    preallocate: self.preallocated(preallocate, strategy),
                 }
             }
             Step::DropClient { client } => Action::DropClient { client: self.client(client)? },
             Step::DropServer { server } => Action::DropServer { server: self.server(server)? },
             Step::LoanRequest { client, len, form } => {
-                let client = self.client(client).filter(|_| is_telling(len))?;
+                let client = self.client(client)?;
+                let len = self.telling_length(len, self.settings.payload.requests_are_slices())?;
                 if self.steers_around(len, self.clients[&client].strategy) {
                     return None;
                 }
@@ -119,7 +130,8 @@ impl Model {
                 Action::ReceiveRequest { server: self.server(server)?, new: self.fresh() }
             }
             Step::LoanResponse { active, len, form } => {
-                let active = any(&self.active, active).filter(|_| is_telling(len))?;
+                let active = any(&self.active, active)?;
+                let len = self.telling_length(len, self.settings.payload.responses_are_slices())?;
                 let server = self.active[&active].server;
                 if self.steers_around(len, self.servers[&server].strategy)
                     || self.is_about_to_exhaust_chunks(server)
@@ -177,11 +189,43 @@ impl Model {
         Some(action)
     }
 
+    /// What a port is created with; one that sends single values has nothing to choose.
+    fn memory(&self, strategy: Strategy, hint: usize, is_slice: bool) -> (Strategy, usize) {
+        if is_slice {
+            (strategy, hint.min(LONGEST_AFFORDABLE / self.settings.payload.largest_element()))
+        } else {
+            (Strategy::Static, 1)
+        }
+    }
+
+    /// Chunks to preallocate, where iceoryx2 has that and no known quirk makes it ruin the
+    /// process.
+    fn preallocated(&self, chunks: Option<usize>, strategy: Strategy) -> Option<usize> {
+        let is_safe = !strategy.is_dynamic()
+            || !self.quirks.contains(&Switch::ReducedPreallocationExhaustsChunks);
+        chunks.filter(|_| version::HAS_PREALLOCATION && is_safe).map(|chunks| chunks.max(1))
+    }
+
+    /// A client's own limit of active requests, likewise.
+    fn own_active_limit(&self, limit: Option<usize>, strategy: Strategy) -> Option<usize> {
+        let is_safe =
+            !strategy.is_dynamic() || !self.quirks.contains(&Switch::OwnActiveLimitTakesChunks);
+        limit.filter(|_| version::HAS_OWN_ACTIVE_REQUESTS && is_safe).map(|limit| limit.max(1))
+    }
+
+    /// The length of a loan, `None` if it would say something about the machine and not
+    /// about iceoryx2; a single value has length 1.
+    fn telling_length(&self, len: usize, is_slice: bool) -> Option<usize> {
+        let len = if is_slice { len } else { 1 };
+        Some(len).filter(|&len| is_telling(len, self.settings.payload.largest_element()))
+    }
+
     /// Whether a known quirk makes this loan ruin the process.
     fn steers_around(&self, len: usize, strategy: Strategy) -> bool {
-        len >= SHORTEST_OVERFLOWING
-            && strategy.is_dynamic()
-            && self.quirks.contains(&Switch::ImpossibleLoanOverflows)
+        let knows = |switch| self.quirks.contains(&switch);
+        strategy.is_dynamic()
+            && (len >= SHORTEST_OVERFLOWING && knows(Switch::ImpossibleLoanOverflows)
+                || len >= SHORTEST_IMPOSSIBLE && knows(Switch::ImpossibleLocalLoanPanics))
     }
 
     /// Whether a known quirk may make the server's next loan ruin the process.

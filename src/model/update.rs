@@ -1,13 +1,16 @@
 //! Follows what was observed: the model's state after an action.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::{
     Active, HeldResponse, LoanedRequest, LoanedResponse, Model, Participant, Pending, Port,
     Promise, QueuedRequest, QueuedResponse, SHORTEST_IMPOSSIBLE, Switch, Target, TargetState,
     predict::Room,
 };
-use crate::actor::{Action, Key, Observation, PortId};
+use crate::{
+    actor::{Action, Key, Observation, PortId},
+    scenario::Strategy,
+};
 
 impl Model {
     /// Takes over the outcome of an action. The observation must have been judged:
@@ -38,15 +41,29 @@ impl Model {
                     participant.present = false;
                 }
             }
-            Action::CreateClient { participant, new, strategy, hint } => {
+            Action::CreateClient { participant, new, strategy, hint, preallocate, active } => {
                 if let Observation::PortCreated { id, .. } = observation {
-                    self.clients.insert(new, Port::new(participant, *id, strategy, hint, 0));
+                    let alignment = self.settings.request_payload_alignment;
+                    let port = Port {
+                        active: active.unwrap_or(self.settings.max_active_requests_per_client),
+                        is_reduced: preallocate.is_some(),
+                        loses_chunks: self.loses_chunks(strategy, alignment),
+                        ..Port::new(participant, *id, strategy, hint)
+                    };
+                    self.clients.insert(new, port);
                     self.strategies.insert(new, (*id, strategy));
                 }
             }
-            Action::CreateServer { participant, new, strategy, hint, loans } => {
+            Action::CreateServer { participant, new, strategy, hint, loans, preallocate } => {
                 if let Observation::PortCreated { id, .. } = observation {
-                    self.servers.insert(new, Port::new(participant, *id, strategy, hint, loans));
+                    let alignment = self.settings.response_payload_alignment;
+                    let port = Port {
+                        loans,
+                        is_reduced: preallocate.is_some(),
+                        loses_chunks: self.loses_chunks(strategy, alignment),
+                        ..Port::new(participant, *id, strategy, hint)
+                    };
+                    self.servers.insert(new, port);
                     self.strategies.insert(new, (*id, strategy));
                     self.server_looks(new);
                     if !self.sent_requests.is_empty() {
@@ -137,6 +154,14 @@ impl Model {
             | Action::UpdateClient { .. } => {}
         }
         self.retire();
+    }
+
+    /// Whether a known quirk takes chunks from a port with this alignment of payloads.
+    fn loses_chunks(&self, strategy: Strategy, alignment: usize) -> bool {
+        let is_over_aligned = alignment > align_of::<u64>();
+        is_over_aligned
+            && strategy.is_dynamic()
+            && self.quirks.contains(&Switch::AlignedPortLosesChunks)
     }
 
     fn note_failed_growth(&mut self, key: Key, len: usize) {
@@ -453,6 +478,8 @@ impl Model {
             }
         }
         self.in_flight.retain(|_, queue| !queue.is_empty());
+        self.crowd_out_gone_servers();
+        self.crowd_out_gone_clients();
         let gone: Vec<Key> = self
             .participants
             .iter()
@@ -461,6 +488,61 @@ impl Model {
             .collect();
         for participant in gone {
             self.participants.remove(&participant);
+        }
+    }
+
+    /// A client keeps the unread responses of as many gone servers as its buffer for expired
+    /// connections holds; of more, nothing is promised.
+    fn crowd_out_gone_servers(&mut self) {
+        let limit = self.settings.client_expired_connection_buffer;
+        let mut unread: BTreeMap<Key, BTreeSet<Key>> = BTreeMap::new();
+        for pending in self.pending.values() {
+            let targets = pending.targets.iter().filter(|(_, target)| !target.queue.is_empty());
+            unread.entry(pending.client).or_default().extend(targets.map(|(&server, _)| server));
+        }
+        for &(client, server) in &self.stale {
+            unread.entry(client).or_default().insert(server);
+        }
+        for held in self.responses.values() {
+            unread.entry(held.client).or_default().insert(held.server);
+        }
+        for (client, mut servers) in unread {
+            servers.retain(|server| !self.servers.contains_key(server));
+            if servers.len() <= limit {
+                continue;
+            }
+            for pending in self.pending.values_mut().filter(|pending| pending.client == client) {
+                for (_, target) in
+                    pending.targets.iter_mut().filter(|(server, _)| servers.contains(server))
+                {
+                    target.queue.iter_mut().for_each(|response| response.certain = false);
+                }
+            }
+        }
+    }
+
+    /// As [`Self::crowd_out_gone_servers`], for the requests of gone clients.
+    fn crowd_out_gone_clients(&mut self) {
+        let limit = self.settings.server_expired_connection_buffer;
+        let mut unread: BTreeMap<Key, BTreeSet<Key>> = BTreeMap::new();
+        for &(client, server) in self.in_flight.keys() {
+            unread.entry(server).or_default().insert(client);
+        }
+        for active in self.active.values() {
+            unread.entry(active.server).or_default().insert(active.client);
+        }
+        for (server, mut clients) in unread {
+            clients.retain(|client| !self.clients.contains_key(client));
+            if clients.len() <= limit {
+                continue;
+            }
+            let queues = self
+                .in_flight
+                .iter_mut()
+                .filter(|((client, to), _)| *to == server && clients.contains(client));
+            for (_, queue) in queues {
+                queue.iter_mut().for_each(|request| request.certain = false);
+            }
         }
     }
 }
@@ -474,17 +556,30 @@ fn is_too_long(observation: &Observation) -> bool {
 }
 
 impl Port {
-    fn new(
-        participant: Key,
-        id: PortId,
-        strategy: crate::scenario::Strategy,
-        hint: usize,
-        loans: usize,
-    ) -> Self {
-        Self { participant, id, strategy, hint, loans, handle: true, longest: hint, growths: 0 }
+    fn new(participant: Key, id: PortId, strategy: Strategy, hint: usize) -> Self {
+        Self {
+            participant,
+            id,
+            strategy,
+            hint,
+            loans: 0,
+            active: 0,
+            is_reduced: false,
+            loses_chunks: false,
+            has_loaned: false,
+            handle: true,
+            longest: hint,
+            growths: 0,
+        }
+    }
+
+    /// Whether it is a client; a server has no requests of its own.
+    pub(super) fn is_client(&self) -> bool {
+        self.active > 0
     }
 
     fn note_loan(&mut self, len: usize) {
+        self.has_loaned = true;
         if len > self.longest {
             self.longest = len;
             self.growths += 1;
@@ -494,6 +589,7 @@ impl Port {
     /// "A sample may be lost if the sender shuts down after reallocating its data
     /// segment" (FAQ, Losing Dynamic Data), and only then.
     fn keeps_data_when_gone(&self) -> bool {
-        !self.strategy.is_dynamic() || self.growths == 0
+        let may_grow_all_the_time = self.is_reduced || self.loses_chunks;
+        !self.strategy.is_dynamic() || self.growths == 0 && !may_grow_all_the_time
     }
 }

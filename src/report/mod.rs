@@ -17,6 +17,7 @@ use crate::{
     model::{Promise, quirk::Severity},
     runner::Layout,
     scenario::generate::Family,
+    trial::Trial,
 };
 
 /// Version of the JSON report.
@@ -115,8 +116,8 @@ pub struct Finding {
     pub verdict: Verdict,
     /// Where it came from: generated, a fixture or a quirk's proof.
     pub origin: String,
-    /// Where its participants lived.
-    pub layout: Layout,
+    /// How it was judged.
+    pub trial: Trial,
     /// How the shrunk scenario ends.
     pub end: End,
     /// The scenario, saved.
@@ -240,7 +241,7 @@ pub fn describe_end(end: &End) -> String {
 
 /// The command that replays a case.
 #[must_use]
-pub fn replay_command(case: &Path) -> String {
+pub fn replay_command(case: &Path, trial: impl Into<Trial>) -> String {
     let release = if cfg!(debug_assertions) { "" } else { " --release" };
-    format!("cargo run{release} -- replay {}", case.display())
+    format!("cargo run{release} -- replay{} {}", trial.into(), case.display())
 }

@@ -73,7 +73,7 @@ pub fn render(report: &RunReport) -> String {
             out,
             "  case:   {}\n  replay: {}",
             finding.case.display(),
-            replay_command(&finding.case)
+            replay_command(&finding.case, finding.trial)
         );
     }
     let count = |verdict| Promise::ALL.iter().filter(|&&p| report.verdict(p) == verdict).count();

@@ -128,8 +128,86 @@ pub enum Backpressure {
     DiscardData,
 }
 
+/// What requests and responses are made of. A length counts elements; a single value has
+/// length 1, and its port neither a strategy nor a hint.
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Hash,
+    PartialOrd,
+    Ord,
+    Default,
+    Serialize,
+    Deserialize,
+    strum::EnumIter,
+)]
+#[serde(rename_all = "kebab-case")]
+pub enum Payloads {
+    /// `[u8]` in both directions.
+    #[default]
+    Bytes,
+    /// `[u16]` requests, `[u64]` responses.
+    Words,
+    /// Slices of structs: requests of 24 bytes aligned to 8, responses of 3 bytes aligned
+    /// to 1.
+    Records,
+    /// One struct of 40 bytes in either direction.
+    Values,
+    /// One struct of 40 bytes as request, `[u8]` as response.
+    ValueRequests,
+    /// `[u8]` as request, one struct of 40 bytes as response.
+    ValueResponses,
+}
+
+impl Payloads {
+    /// Whether a request is a slice.
+    #[must_use]
+    pub fn requests_are_slices(self) -> bool {
+        !matches!(self, Self::Values | Self::ValueRequests)
+    }
+
+    /// Whether a response is a slice.
+    #[must_use]
+    pub fn responses_are_slices(self) -> bool {
+        !matches!(self, Self::Values | Self::ValueResponses)
+    }
+
+    /// Natural alignment of a request, in bytes.
+    #[must_use]
+    pub fn request_alignment(self) -> usize {
+        match self {
+            Self::Bytes | Self::ValueResponses => 1,
+            Self::Words => 2,
+            Self::Records | Self::Values | Self::ValueRequests => 8,
+        }
+    }
+
+    /// Natural alignment of a response, in bytes.
+    #[must_use]
+    pub fn response_alignment(self) -> usize {
+        match self {
+            Self::Bytes | Self::Records | Self::ValueRequests => 1,
+            Self::Words | Self::Values | Self::ValueResponses => 8,
+        }
+    }
+
+    /// Bytes of the larger of both elements.
+    #[must_use]
+    pub fn largest_element(self) -> usize {
+        match self {
+            Self::Bytes => 1,
+            Self::Words => 8,
+            Self::Records => 24,
+            Self::Values | Self::ValueRequests | Self::ValueResponses => 40,
+        }
+    }
+}
+
 /// Settings of the service, named as the builder methods of iceoryx2. Counts are
-/// numbers of objects.
+/// numbers of objects, alignments are powers of two in bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 #[allow(missing_docs)] // each field is the iceoryx2 setting of the same name
@@ -147,6 +225,13 @@ pub struct Settings {
     pub enable_fire_and_forget_requests: bool,
     pub client_backpressure: Backpressure,
     pub server_backpressure: Backpressure,
+    pub payload: Payloads,
+    pub request_payload_alignment: usize,
+    pub response_payload_alignment: usize,
+    /// Only a config file can set it.
+    pub client_expired_connection_buffer: usize,
+    /// Only a config file can set it.
+    pub server_expired_connection_buffer: usize,
 }
 
 impl Default for Settings {
@@ -166,17 +251,45 @@ impl Default for Settings {
             enable_fire_and_forget_requests: true,
             client_backpressure: Backpressure::RetryUntilDelivered,
             server_backpressure: Backpressure::RetryUntilDelivered,
+            payload: Payloads::Bytes,
+            request_payload_alignment: 1,
+            response_payload_alignment: 1,
+            client_expired_connection_buffer: DEFAULT_EXPIRED_CONNECTIONS,
+            server_expired_connection_buffer: DEFAULT_EXPIRED_CONNECTIONS,
         }
     }
 }
 
+/// iceoryx2's own default, `config.rs` of all releases so far.
+const DEFAULT_EXPIRED_CONNECTIONS: usize = 128;
+
 impl Settings {
-    /// The settings as keys of an iceoryx2 config file.
+    /// Those of the settings that reach iceoryx2 as keys of its config file; `None` if none
+    /// does.
     #[must_use]
-    pub fn to_config_fragment(&self) -> String {
-        format!(
+    pub fn to_config_fragment(&self) -> Option<String> {
+        let default = Self::default();
+        let buffers = |settings: &Self| {
+            (settings.client_expired_connection_buffer, settings.server_expired_connection_buffer)
+        };
+        if self.via == SettingsVia::Builder && buffers(self) == buffers(&default) {
+            return None;
+        }
+        let mut fragment = format!(
             "[defaults.request-response]\n\
-             max-clients = {}\n\
+             client-expired-connection-buffer = {}\n\
+             server-expired-connection-buffer = {}\n",
+            self.client_expired_connection_buffer, self.server_expired_connection_buffer,
+        );
+        if self.via == SettingsVia::ConfigFile {
+            fragment += &self.limits_as_keys();
+        }
+        Some(fragment)
+    }
+
+    fn limits_as_keys(&self) -> String {
+        format!(
+            "max-clients = {}\n\
              max-servers = {}\n\
              max-nodes = {}\n\
              max-active-requests-per-client = {}\n\
@@ -264,21 +377,36 @@ pub enum Requirement {
     EnableSafeOverflowForRequests(bool),
     EnableSafeOverflowForResponses(bool),
     EnableFireAndForgetRequests(bool),
+    RequestPayloadAlignment(usize),
+    ResponsePayloadAlignment(usize),
     /// The request payload is taken to be this type.
     RequestPayload(PayloadType),
     /// The response payload is taken to be this type.
     ResponsePayload(PayloadType),
 }
 
-/// A payload type other than the scenario's own `[u8]`.
+impl Requirement {
+    /// Whether it can be stated at all: an alignment is a power of two.
+    #[must_use]
+    pub fn is_meaningful(self) -> bool {
+        match self {
+            Self::RequestPayloadAlignment(n) | Self::ResponsePayloadAlignment(n) => {
+                n.is_power_of_two()
+            }
+            _ => true,
+        }
+    }
+}
+
+/// A payload type no scenario uses itself, see [`Payloads`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum PayloadType {
     /// One `u8`, not a slice.
     U8,
-    /// `[u16]`.
-    SliceOfU16,
-    /// `[[u8; 2]]`: as large as a `u16`, but another type.
+    /// `[i16]`.
+    SliceOfI16,
+    /// `[[u8; 2]]`: as large as an `i16`, but another type.
     SliceOfPairs,
 }
 
@@ -313,6 +441,12 @@ pub enum Step {
         strategy: Strategy,
         /// `initial_max_slice_len`, in elements.
         hint: usize,
+        /// Chunks to preallocate instead of the worst case, at least 1.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        preallocate: Option<usize>,
+        /// `max_active_requests` of this client alone.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        active: Option<usize>,
     },
     /// A participant creates a server.
     CreateServer {
@@ -325,6 +459,9 @@ pub enum Step {
         /// `max_loaned_responses_per_request`.
         #[serde(default = "default_response_loans")]
         loans: usize,
+        /// Chunks to preallocate instead of the worst case, at least 1.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        preallocate: Option<usize>,
     },
     /// Drops the `Client`; what came out of it stays.
     DropClient {
@@ -440,6 +577,18 @@ pub enum Step {
 }
 
 impl Step {
+    /// Creates a client with every chunk it can need and the service's own limits.
+    #[must_use]
+    pub fn create_client(participant: Nth, strategy: Strategy, hint: usize) -> Self {
+        Self::CreateClient { participant, strategy, hint, preallocate: None, active: None }
+    }
+
+    /// Creates a server with every chunk it can need.
+    #[must_use]
+    pub fn create_server(participant: Nth, strategy: Strategy, hint: usize, loans: usize) -> Self {
+        Self::CreateServer { participant, strategy, hint, loans, preallocate: None }
+    }
+
     /// The step with a loan that is longer by so many elements.
     #[must_use]
     fn stretched(mut self, by: usize) -> Self {

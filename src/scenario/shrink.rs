@@ -191,6 +191,17 @@ fn simpler_steps(step: &Step) -> Vec<Step> {
         }
         _ => {}
     }
+    with(&|step| match step {
+        Step::CreateClient { preallocate, .. } | Step::CreateServer { preallocate, .. } => {
+            *preallocate = None;
+        }
+        _ => {}
+    });
+    with(&|step| {
+        if let Step::CreateClient { active, .. } = step {
+            *active = None;
+        }
+    });
     if let Step::CreateServer { loans, .. } = step
         && *loans != 2
     {
@@ -245,7 +256,7 @@ fn index_of(step: &mut Step) -> Option<&mut Nth> {
 
 /// Replaces settings by their defaults, one at a time.
 fn simplify_service(best: &mut Scenario, attempt: &mut Attempt<'_>) {
-    let changes: [fn(&mut Settings, Settings); 13] = [
+    let changes: [fn(&mut Settings, Settings); 18] = [
         |s, d| s.via = d.via,
         |s, d| s.max_clients = d.max_clients,
         |s, d| s.max_servers = d.max_servers,
@@ -262,6 +273,11 @@ fn simplify_service(best: &mut Scenario, attempt: &mut Attempt<'_>) {
         |s, d| s.enable_fire_and_forget_requests = d.enable_fire_and_forget_requests,
         |s, d| s.client_backpressure = d.client_backpressure,
         |s, d| s.server_backpressure = d.server_backpressure,
+        |s, d| s.payload = d.payload,
+        |s, d| s.request_payload_alignment = d.request_payload_alignment,
+        |s, d| s.response_payload_alignment = d.response_payload_alignment,
+        |s, d| s.client_expired_connection_buffer = d.client_expired_connection_buffer,
+        |s, d| s.server_expired_connection_buffer = d.server_expired_connection_buffer,
     ];
     for change in changes {
         let mut candidate = best.clone();

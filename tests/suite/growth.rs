@@ -1,7 +1,6 @@
 //! Data that outgrows the hint: generated scenarios, each kind aimed at one thing.
 
 use iox2_gauntlet::{
-    campaign::exchange_strategies,
     lockstep::{End, Outcome},
     model::{Promise, judge::Breach},
     runner::{Layout, Runner},
@@ -9,6 +8,7 @@ use iox2_gauntlet::{
         LoanForm, OpenMode, Scenario, Settings, SettleOrder, Step, Strategy as Allocation,
         generate::{Family, hint, impossible_length, length},
     },
+    trial::Trial,
 };
 use proptest::{collection::vec, prelude::*, sample::select};
 
@@ -96,9 +96,9 @@ impl Ports {
     fn opening(self) -> Vec<Step> {
         let join = Step::Join { how: OpenMode::OpenOrCreate, require: None };
         let (strategy, hint) = self.client;
-        let client = Step::CreateClient { participant: 0, strategy, hint };
+        let client = Step::create_client(0, strategy, hint);
         let (strategy, hint) = self.server;
-        vec![join, join, client, Step::CreateServer { participant: 1, strategy, hint, loans: 4 }]
+        vec![join, join, client, Step::create_server(1, strategy, hint, 4)]
     }
 }
 
@@ -266,22 +266,7 @@ fn is_the_same_with_best_fit_and_power_of_two_exchanged(
     scenario: &Scenario,
     _: Layout,
 ) -> Outcome {
-    let mut first = runner.judge(scenario, Layout::Together, true).unwrap();
-    let second = runner.judge(&exchange_strategies(scenario), Layout::Together, true).unwrap();
-    if !first.outcome.end.is_kept() {
-        return first.outcome;
-    }
-    if !second.outcome.end.is_kept() {
-        return second.outcome;
-    }
-    assert_eq!(first.trace.len(), second.trace.len());
-    *first.outcome.checks.entry(Promise::StrategiesAgree).or_default() += 1;
-    let differs = first.trace.iter().zip(&second.trace).find(|(a, b)| a.observed != b.observed);
-    if let Some((a, b)) = differs {
-        first.outcome.end =
-            broken(a, Promise::StrategiesAgree, a.observed.clone(), b.observed.clone());
-    }
-    first.outcome
+    Trial::AgainstOtherStrategies.judge(runner, scenario, false).unwrap().outcome
 }
 
 #[test]

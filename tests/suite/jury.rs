@@ -138,7 +138,7 @@ pub(crate) fn shrunk_and_saved(
         describe_end(&end),
         small.steps.len(),
         scenario.steps.len(),
-        replay_command(&path),
+        replay_command(&path, layout),
     )
 }
 

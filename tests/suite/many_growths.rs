@@ -46,8 +46,8 @@ fn run_of(
     let mut steps = vec![
         join,
         join,
-        Step::CreateClient { participant: 0, strategy, hint },
-        Step::CreateServer { participant: 1, strategy, hint, loans: RESPONSE_LOANS },
+        Step::create_client(0, strategy, hint),
+        Step::create_server(1, strategy, hint, RESPONSE_LOANS),
     ];
     if direction == Direction::Responses {
         steps.push(Step::LoanRequest { client: 0, len: 1, form });

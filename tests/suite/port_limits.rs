@@ -298,13 +298,26 @@ fn two_domains_with_one_service_name_do_not_see_each_other() {
     let (here, there) = (Sandbox::new().unwrap(), Sandbox::new().unwrap());
     let (mut near, mut far) = (create_service(&here), create_service(&there));
     let (strategy, hint) = (Strategy::BestFit, 8);
-    let create = Action::CreateClient { participant: PARTICIPANT, new: CLIENT, strategy, hint };
+    let create = Action::CreateClient {
+        participant: PARTICIPANT,
+        new: CLIENT,
+        strategy,
+        hint,
+        preallocate: None,
+        active: None,
+    };
     for host in [&mut near, &mut far] {
         let created = perform(host, create.clone());
         assert!(matches!(created, Observation::PortCreated { hint: 8, .. }), "{created:?}");
     }
-    let create =
-        Action::CreateServer { participant: PARTICIPANT, new: SERVER, strategy, hint, loans: 1 };
+    let create = Action::CreateServer {
+        participant: PARTICIPANT,
+        new: SERVER,
+        strategy,
+        hint,
+        loans: 1,
+        preallocate: None,
+    };
     perform(&mut far, create);
 
     let counts =

@@ -7,7 +7,7 @@ use iox2_gauntlet::{
     campaign,
     lockstep::{End, Position},
     model::quirk::Quirk,
-    runner::{Layout, Runner},
+    runner::{Runner, Venue},
 };
 
 use crate::jury::strict_runner;
@@ -35,7 +35,11 @@ fn of_this_release(runner: &mut Runner, quirk: &Quirk) -> Option<String> {
 /// like any other.
 fn of_others(runner: &mut Runner, quirk: &Quirk) -> Option<String> {
     runner.live_with(campaign::switches(&campaign::active_quirks().unwrap()));
-    let end = runner.judge(&quirk.scenario, Layout::Together, false).unwrap().outcome.end;
+    let end = runner
+        .judge(&quirk.scenario, Venue::together_on(quirk.variant), false)
+        .unwrap()
+        .outcome
+        .end;
     let version = version::IOX2_VERSION;
     (!end.is_kept())
         .then(|| format!("{}: {version} is not among its versions, but: {end:?}", quirk.id))

@@ -18,7 +18,8 @@ use iox2_gauntlet::{
 const PATIENCE: u64 = 150;
 
 /// Promises no saboteur of observations can break, and what shows their teeth instead.
-const ELSEWHERE: [(Promise, &str); 10] = [
+const ELSEWHERE: [(Promise, &str); 11] = [
+    (Promise::VariantsAgree, "trial: the first observation that differs breaks the promise there"),
     (
         Promise::NeverCrashes,
         "interrupted: a child that ends is a crash with its signal or exit code",

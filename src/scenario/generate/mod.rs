@@ -267,8 +267,8 @@ fn many_growths() -> impl Strategy<Value = Scenario> {
         |(service, settle, (requests, strategy, hint, stride, growths, send, waiting))| {
             let mut steps = vec![
                 join(),
-                Step::CreateClient { participant: 0, strategy, hint },
-                Step::CreateServer { participant: 0, strategy, hint, loans: 1 },
+                Step::create_client(0, strategy, hint),
+                Step::create_server(0, strategy, hint, 1),
             ];
             let form = LoanForm::WriteFromSlice;
             let request =

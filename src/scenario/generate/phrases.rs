@@ -4,7 +4,7 @@ use proptest::{collection::vec, prelude::*, sample::select};
 
 use super::{
     super::{OpenMode, PayloadType, Requirement, Step},
-    values::{allocation, any_length, form, hint, index},
+    values::{alignment, allocation, any_length, form, hint, index, reduced},
 };
 
 pub(super) fn join() -> Step {
@@ -12,17 +12,27 @@ pub(super) fn join() -> Step {
 }
 
 pub(super) fn create_client() -> impl Strategy<Value = Step> + Clone {
-    (index(), allocation(), hint()).prop_map(|(participant, strategy, hint)| Step::CreateClient {
-        participant,
-        strategy,
-        hint,
-    })
+    (index(), allocation(), hint(), reduced(), reduced()).prop_map(
+        |(participant, strategy, hint, preallocate, active)| Step::CreateClient {
+            participant,
+            strategy,
+            hint,
+            preallocate,
+            active,
+        },
+    )
 }
 
 pub(super) fn create_server() -> impl Strategy<Value = Step> + Clone {
-    (index(), allocation(), hint(), 1..4_usize).prop_map(|(participant, strategy, hint, loans)| {
-        Step::CreateServer { participant, strategy, hint, loans }
-    })
+    (index(), allocation(), hint(), 1..4_usize, reduced()).prop_map(
+        |(participant, strategy, hint, loans, preallocate)| Step::CreateServer {
+            participant,
+            strategy,
+            hint,
+            loans,
+            preallocate,
+        },
+    )
 }
 
 fn loan_request() -> impl Strategy<Value = Step> + Clone {
@@ -90,7 +100,10 @@ pub(super) fn inspect() -> BoxedStrategy<Vec<Step>> {
         1 => index().prop_map(|client| Step::UpdateClient { client }),
         1 => index().prop_map(|server| Step::UpdateServer { server }),
     ];
-    step.prop_map(|step| vec![step]).boxed()
+    let hint = (index(), index()).prop_map(|(pending, active)| {
+        vec![Step::HintDisconnect { pending }, Step::InspectActive { active }]
+    });
+    prop_oneof![9 => step.prop_map(|step| vec![step]), 1 => hint].boxed()
 }
 
 /// Ports and participants come and go.
@@ -112,7 +125,7 @@ pub(super) fn coming_and_going() -> BoxedStrategy<Vec<Step>> {
 
 fn requirement() -> impl Strategy<Value = Requirement> + Clone {
     use Requirement as R;
-    let payload = select(vec![PayloadType::U8, PayloadType::SliceOfU16, PayloadType::SliceOfPairs]);
+    let payload = select(vec![PayloadType::U8, PayloadType::SliceOfI16, PayloadType::SliceOfPairs]);
     prop_oneof![
         (0..6_usize).prop_map(R::MaxClients),
         (0..6_usize).prop_map(R::MaxServers),
@@ -124,6 +137,8 @@ fn requirement() -> impl Strategy<Value = Requirement> + Clone {
         any::<bool>().prop_map(R::EnableSafeOverflowForRequests),
         any::<bool>().prop_map(R::EnableSafeOverflowForResponses),
         any::<bool>().prop_map(R::EnableFireAndForgetRequests),
+        alignment().prop_map(R::RequestPayloadAlignment),
+        alignment().prop_map(R::ResponsePayloadAlignment),
         payload.clone().prop_map(R::RequestPayload),
         payload.prop_map(R::ResponsePayload),
     ]

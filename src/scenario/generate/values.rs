@@ -3,7 +3,8 @@
 use proptest::{prelude::*, sample::select};
 
 use super::super::{
-    Backpressure, LoanForm, Nth, Settings, SettingsVia, SettleOrder, Strategy as Allocation,
+    Backpressure, LoanForm, Nth, Payloads, Settings, SettingsVia, SettleOrder,
+    Strategy as Allocation,
 };
 use crate::model::{SHORTEST_IMPOSSIBLE, SHORTEST_OVERFLOWING};
 
@@ -80,6 +81,37 @@ fn limit() -> impl Strategy<Value = usize> + Clone {
     prop_oneof![3 => Just(1_usize), 3 => Just(2), 2 => Just(3), 1 => Just(4)]
 }
 
+/// A limit below the service's own, now and then.
+pub(super) fn reduced() -> impl Strategy<Value = Option<usize>> + Clone {
+    prop_oneof![12 => Just(None), 1 => limit().prop_map(Some)]
+}
+
+/// A payload alignment, in bytes.
+pub(super) fn alignment() -> impl Strategy<Value = usize> + Clone {
+    prop_oneof![
+        6 => Just(1_usize),
+        2 => (1..7_u32).prop_map(|exponent| 1 << exponent),
+        1 => select(vec![128, 256, 512, 1024, 4096]),
+    ]
+}
+
+/// What messages are made of.
+fn payloads() -> impl Strategy<Value = Payloads> + Clone {
+    use Payloads as P;
+    prop_oneof![
+        10 => Just(P::Bytes),
+        3 => Just(P::Words),
+        3 => Just(P::Records),
+        1 => Just(P::Values),
+        1 => Just(P::ValueRequests),
+        1 => Just(P::ValueResponses),
+    ]
+}
+
+fn expired_connections() -> impl Strategy<Value = usize> + Clone {
+    prop_oneof![6 => Just(Settings::default().client_expired_connection_buffer), 1 => 1..4_usize]
+}
+
 prop_compose! {
     /// Any settings, with limits from 1 to 4, small ones more often: what is full shows more.
     pub fn settings()(
@@ -95,6 +127,11 @@ prop_compose! {
         enable_safe_overflow_for_responses in any::<bool>(),
         enable_fire_and_forget_requests in any::<bool>(),
         discard in any::<(bool, bool)>(),
+        payload in payloads(),
+        request_payload_alignment in alignment(),
+        response_payload_alignment in alignment(),
+        client_expired_connection_buffer in expired_connections(),
+        server_expired_connection_buffer in expired_connections(),
     ) -> Settings {
         let backpressure = |discard| if discard {
             Backpressure::DiscardData
@@ -109,6 +146,11 @@ prop_compose! {
             enable_fire_and_forget_requests,
             client_backpressure: backpressure(discard.0),
             server_backpressure: backpressure(discard.1),
+            payload,
+            request_payload_alignment,
+            response_payload_alignment,
+            client_expired_connection_buffer,
+            server_expired_connection_buffer,
         }
     }
 }

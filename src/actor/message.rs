@@ -1,0 +1,492 @@
+//! What messages are made of, and how each kind is loaned, received and read.
+//!
+//! iceoryx2 has one set of methods for slices and another one for single values;
+//! [`Payload`] is what they have in common.
+
+use std::fmt::Debug;
+
+use bytemuck::{Pod, Zeroable};
+use iceoryx2::prelude::*;
+
+use super::{
+    Observation,
+    open::open_as,
+    version::{self, Sendable},
+};
+use crate::{
+    model::SHORTEST_IMPOSSIBLE,
+    payload::{self, MessageId},
+    scenario::{LoanForm, PayloadType, Strategy},
+};
+
+/// One element of a slice, or one value: plain bytes without padding.
+pub trait Element: Pod + ZeroCopySend + Default + Debug {}
+
+impl<T: Pod + ZeroCopySend + Default + Debug> Element for T {}
+
+/// An element of 24 bytes, aligned to 8.
+#[derive(Debug, Clone, Copy, Default, Pod, Zeroable, ZeroCopySend)]
+#[repr(C)]
+pub struct Record {
+    sequence: u64,
+    time: u64,
+    kind: u32,
+    parts: [u16; 2],
+}
+
+/// An element of 3 bytes, aligned to 1.
+#[derive(Debug, Clone, Copy, Default, Pod, Zeroable, ZeroCopySend)]
+#[repr(C)]
+pub struct Triple {
+    parts: [u8; 3],
+}
+
+/// A single value of 40 bytes, aligned to 8.
+#[derive(Debug, Clone, Copy, Default, Pod, Zeroable, ZeroCopySend)]
+#[repr(C)]
+pub struct Value {
+    head: u64,
+    body: [u8; 32],
+}
+
+/// What a port is created with, as far as its payload decides how.
+#[derive(Debug, Clone, Copy)]
+pub struct Memory {
+    /// How it grows.
+    pub strategy: Strategy,
+    /// `initial_max_slice_len`, in elements.
+    pub hint: usize,
+}
+
+/// What a loan is to look like.
+#[derive(Debug, Clone, Copy)]
+pub struct Wanted {
+    /// Whose bytes to write.
+    pub id: MessageId,
+    /// In elements.
+    pub len: usize,
+    /// How to loan and write.
+    pub form: LoanForm,
+    /// Of the first byte of the payload.
+    pub alignment: usize,
+}
+
+/// What a loan turned out to be, and the loan if it can be used.
+pub type Loan<T> = (Option<T>, Observation);
+
+/// A request or a response: a slice `[E]`, or a single [`Value`].
+pub trait Payload: Sendable + Debug + 'static {
+    /// The payload as bytes.
+    fn bytes(&self) -> &[u8];
+
+    /// The payload as bytes to be written.
+    fn bytes_mut(&mut self) -> &mut [u8];
+
+    /// Its length in elements.
+    fn elements(&self) -> usize;
+
+    /// Natural alignment, in bytes.
+    fn alignment() -> usize;
+
+    /// States how a client gets the memory for its requests.
+    fn client_memory<S: Service, Res: Payload + ?Sized>(
+        builder: version::ClientBuilder<'_, S, Self, Res>,
+        memory: Memory,
+    ) -> version::ClientBuilder<'_, S, Self, Res>;
+
+    /// States how a server gets the memory for its responses.
+    fn server_memory<S: Service, Req: Payload + ?Sized>(
+        builder: version::ServerBuilder<'_, S, Req, Self>,
+        memory: Memory,
+    ) -> version::ServerBuilder<'_, S, Req, Self>;
+
+    /// `initial_max_slice_len` of a client, 1 if it does not send slices.
+    fn client_hint<S: Service, Res: Payload + ?Sized>(
+        client: &version::Client<S, Self, Res>,
+    ) -> usize;
+
+    /// `initial_max_slice_len` of a server, 1 if it does not send slices.
+    fn server_hint<S: Service, Req: Payload + ?Sized>(
+        server: &version::Server<S, Req, Self>,
+    ) -> usize;
+
+    /// Loans a request and writes it.
+    fn loan_request<S: Service, Res: Payload + ?Sized>(
+        client: &version::Client<S, Self, Res>,
+        wanted: Wanted,
+    ) -> Loan<version::RequestMut<S, Self, Res>>;
+
+    /// Loans a response and writes it.
+    fn loan_response<S: Service, Req: Payload + ?Sized>(
+        active: &version::ActiveRequest<S, Req, Self>,
+        wanted: Wanted,
+    ) -> Loan<version::ResponseMut<S, Self>>;
+
+    /// `Server::receive`.
+    ///
+    /// # Errors
+    /// The error as `Debug` prints it.
+    fn receive_request<S: Service, Res: Payload + ?Sized>(
+        server: &version::Server<S, Self, Res>,
+    ) -> Result<Option<version::ActiveRequest<S, Self, Res>>, String>;
+
+    /// `PendingResponse::receive`.
+    ///
+    /// # Errors
+    /// The error as `Debug` prints it.
+    fn receive_response<S: Service, Req: Payload + ?Sized>(
+        pending: &version::PendingResponse<S, Req, Self>,
+    ) -> Result<Option<version::Response<S, Self>>, String>;
+
+    /// Opens the service as if its requests, not these responses, were of another type;
+    /// the error, or `Opened`.
+    fn open_with_requests<S: Service>(
+        node: &Node<S>,
+        name: &ServiceName,
+        foreign: PayloadType,
+    ) -> String;
+
+    /// Opens the service as if its responses, not these requests, were of another type;
+    /// the error, or `Opened`.
+    fn open_with_responses<S: Service>(
+        node: &Node<S>,
+        name: &ServiceName,
+        foreign: PayloadType,
+    ) -> String;
+
+    /// Payload of a loaned request.
+    fn loaned_request<S: Service, Res: Payload + ?Sized>(
+        request: &version::RequestMut<S, Self, Res>,
+    ) -> &Self;
+
+    /// Payload of a request that was sent.
+    fn sent_request<S: Service, Res: Payload + ?Sized>(
+        pending: &version::PendingResponse<S, Self, Res>,
+    ) -> &Self;
+
+    /// Payload of a request that was received.
+    fn received_request<S: Service, Res: Payload + ?Sized>(
+        active: &version::ActiveRequest<S, Self, Res>,
+    ) -> &Self;
+
+    /// Payload of a loaned response.
+    fn loaned_response<S: Service>(response: &version::ResponseMut<S, Self>) -> &Self;
+
+    /// Payload of a response that was received.
+    fn received_response<S: Service>(response: &version::Response<S, Self>) -> &Self;
+}
+
+/// Whether a payload begins where it must not.
+pub(super) fn is_misaligned<P: Payload + ?Sized>(payload: &P, alignment: usize) -> bool {
+    let bytes = payload.bytes();
+    !bytes.as_ptr().addr().is_multiple_of(alignment.max(P::alignment()))
+}
+
+fn refused<T>(error: impl Debug) -> Loan<T> {
+    (None, Observation::Refused(format!("{error:?}")))
+}
+
+/// A loan of another length than asked for, or of one no machine has, is not touched: the
+/// observation says what was wrong with it, and nothing is kept.
+fn is_sane(len: usize, wanted: Wanted) -> bool {
+    len == wanted.len && len < SHORTEST_IMPOSSIBLE
+}
+
+fn insane<T>(len: usize) -> Loan<T> {
+    (None, Observation::Loaned { len, not_default: None, mismatch: None, misaligned: false })
+}
+
+/// A written loan as it reads back.
+fn written<P: Payload + ?Sized, T>(
+    loan: T,
+    payload: impl Fn(&T) -> &P,
+    not_default: Option<usize>,
+    wanted: Wanted,
+) -> Loan<T> {
+    let read = payload(&loan);
+    let observation = Observation::Loaned {
+        len: read.elements(),
+        not_default,
+        mismatch: payload::check(wanted.id, read.bytes()).err(),
+        misaligned: is_misaligned(read, wanted.alignment),
+    };
+    (Some(loan), observation)
+}
+
+/// Writes over what must be all default and reports the first element that is not.
+fn overwrite<P: Payload + ?Sized>(payload: &mut P, id: MessageId) -> Option<usize> {
+    let size = payload.bytes().len() / payload.elements().max(1);
+    let not_default = payload.bytes().iter().position(|&byte| byte != 0);
+    payload::fill(id, payload.bytes_mut());
+    not_default.map(|offset| offset / size)
+}
+
+/// Element `index` of a message.
+fn element<E: Element>(id: MessageId, index: usize) -> E {
+    let mut element = E::zeroed();
+    let size = size_of::<E>();
+    for (i, byte) in bytemuck::bytes_of_mut(&mut element).iter_mut().enumerate() {
+        *byte = payload::byte_at(id, index * size + i);
+    }
+    element
+}
+
+/// The first elements of a message.
+fn elements<E: Element>(id: MessageId, len: usize) -> Vec<E> {
+    let mut elements = vec![E::zeroed(); len];
+    payload::fill(id, bytemuck::cast_slice_mut(&mut elements));
+    elements
+}
+
+/// Loans a slice as the form demands. Requests and responses have the same methods and
+/// no trait in common.
+macro_rules! loan_slice {
+    ($from:expr, $wanted:expr, $read:path) => {{
+        let wanted: Wanted = $wanted;
+        match wanted.form {
+            LoanForm::Default => match $from.loan_slice(wanted.len) {
+                Err(error) => refused(error),
+                Ok(mut loan) => {
+                    let len = loan.payload().len();
+                    if !is_sane(len, wanted) {
+                        return insane(len);
+                    }
+                    let not_default = overwrite(loan.payload_mut(), wanted.id);
+                    written(loan, $read, not_default, wanted)
+                }
+            },
+            LoanForm::WriteFromFn | LoanForm::WriteFromSlice => {
+                match $from.loan_slice_uninit(wanted.len) {
+                    Err(error) => refused(error),
+                    Ok(loan) => {
+                        let len = loan.payload().len();
+                        if !is_sane(len, wanted) {
+                            return insane(len);
+                        }
+                        let loan = if wanted.form == LoanForm::WriteFromFn {
+                            loan.write_from_fn(|index| element(wanted.id, index))
+                        } else {
+                            loan.write_from_slice(&elements(wanted.id, len))
+                        };
+                        written(loan, $read, None, wanted)
+                    }
+                }
+            }
+        }
+    }};
+}
+
+/// Loans a single value as the form demands.
+macro_rules! loan_value {
+    ($from:expr, $wanted:expr, $read:path) => {{
+        let wanted: Wanted = $wanted;
+        match wanted.form {
+            LoanForm::Default => match $from.loan() {
+                Err(error) => refused(error),
+                Ok(mut loan) => {
+                    let not_default = overwrite(loan.payload_mut(), wanted.id);
+                    written(loan, $read, not_default, wanted)
+                }
+            },
+            LoanForm::WriteFromFn | LoanForm::WriteFromSlice => match $from.loan_uninit() {
+                Err(error) => refused(error),
+                Ok(loan) => written(loan.write_payload(element(wanted.id, 0)), $read, None, wanted),
+            },
+        }
+    }};
+}
+
+/// What reads the same for slices and values.
+macro_rules! open_receive_and_read {
+    () => {
+        fn open_with_requests<S: Service>(
+            node: &Node<S>,
+            name: &ServiceName,
+            foreign: PayloadType,
+        ) -> String {
+            match foreign {
+                PayloadType::U8 => open_as!(node, name, u8, Self),
+                PayloadType::SliceOfI16 => open_as!(node, name, [i16], Self),
+                PayloadType::SliceOfPairs => open_as!(node, name, [[u8; 2]], Self),
+            }
+        }
+
+        fn open_with_responses<S: Service>(
+            node: &Node<S>,
+            name: &ServiceName,
+            foreign: PayloadType,
+        ) -> String {
+            match foreign {
+                PayloadType::U8 => open_as!(node, name, Self, u8),
+                PayloadType::SliceOfI16 => open_as!(node, name, Self, [i16]),
+                PayloadType::SliceOfPairs => open_as!(node, name, Self, [[u8; 2]]),
+            }
+        }
+
+        fn receive_request<S: Service, Res: Payload + ?Sized>(
+            server: &version::Server<S, Self, Res>,
+        ) -> Result<Option<version::ActiveRequest<S, Self, Res>>, String> {
+            server.receive().map_err(|error| format!("{error:?}"))
+        }
+
+        fn receive_response<S: Service, Req: Payload + ?Sized>(
+            pending: &version::PendingResponse<S, Req, Self>,
+        ) -> Result<Option<version::Response<S, Self>>, String> {
+            pending.receive().map_err(|error| format!("{error:?}"))
+        }
+
+        fn loaned_request<S: Service, Res: Payload + ?Sized>(
+            request: &version::RequestMut<S, Self, Res>,
+        ) -> &Self {
+            request.payload()
+        }
+
+        fn sent_request<S: Service, Res: Payload + ?Sized>(
+            pending: &version::PendingResponse<S, Self, Res>,
+        ) -> &Self {
+            pending.payload()
+        }
+
+        fn received_request<S: Service, Res: Payload + ?Sized>(
+            active: &version::ActiveRequest<S, Self, Res>,
+        ) -> &Self {
+            active.payload()
+        }
+
+        fn loaned_response<S: Service>(response: &version::ResponseMut<S, Self>) -> &Self {
+            response.payload()
+        }
+
+        fn received_response<S: Service>(response: &version::Response<S, Self>) -> &Self {
+            response.payload()
+        }
+    };
+}
+
+fn allocation_strategy(strategy: Strategy) -> AllocationStrategy {
+    match strategy {
+        Strategy::Static => AllocationStrategy::Static,
+        Strategy::BestFit => AllocationStrategy::BestFit,
+        Strategy::PowerOfTwo => AllocationStrategy::PowerOfTwo,
+    }
+}
+
+impl<E: Element> Payload for [E] {
+    fn bytes(&self) -> &[u8] {
+        bytemuck::cast_slice(self)
+    }
+
+    fn bytes_mut(&mut self) -> &mut [u8] {
+        bytemuck::cast_slice_mut(self)
+    }
+
+    fn elements(&self) -> usize {
+        self.len()
+    }
+
+    fn alignment() -> usize {
+        align_of::<E>()
+    }
+
+    fn client_memory<S: Service, Res: Payload + ?Sized>(
+        builder: version::ClientBuilder<'_, S, Self, Res>,
+        memory: Memory,
+    ) -> version::ClientBuilder<'_, S, Self, Res> {
+        builder
+            .initial_max_slice_len(memory.hint)
+            .allocation_strategy(allocation_strategy(memory.strategy))
+    }
+
+    fn server_memory<S: Service, Req: Payload + ?Sized>(
+        builder: version::ServerBuilder<'_, S, Req, Self>,
+        memory: Memory,
+    ) -> version::ServerBuilder<'_, S, Req, Self> {
+        builder
+            .initial_max_slice_len(memory.hint)
+            .allocation_strategy(allocation_strategy(memory.strategy))
+    }
+
+    fn client_hint<S: Service, Res: Payload + ?Sized>(
+        client: &version::Client<S, Self, Res>,
+    ) -> usize {
+        client.initial_max_slice_len()
+    }
+
+    fn server_hint<S: Service, Req: Payload + ?Sized>(
+        server: &version::Server<S, Req, Self>,
+    ) -> usize {
+        server.initial_max_slice_len()
+    }
+
+    fn loan_request<S: Service, Res: Payload + ?Sized>(
+        client: &version::Client<S, Self, Res>,
+        wanted: Wanted,
+    ) -> Loan<version::RequestMut<S, Self, Res>> {
+        loan_slice!(client, wanted, Self::loaned_request)
+    }
+
+    fn loan_response<S: Service, Req: Payload + ?Sized>(
+        active: &version::ActiveRequest<S, Req, Self>,
+        wanted: Wanted,
+    ) -> Loan<version::ResponseMut<S, Self>> {
+        loan_slice!(active, wanted, Self::loaned_response)
+    }
+
+    open_receive_and_read!();
+}
+
+impl Payload for Value {
+    fn bytes(&self) -> &[u8] {
+        bytemuck::bytes_of(self)
+    }
+
+    fn bytes_mut(&mut self) -> &mut [u8] {
+        bytemuck::bytes_of_mut(self)
+    }
+
+    fn elements(&self) -> usize {
+        1
+    }
+
+    fn alignment() -> usize {
+        align_of::<Self>()
+    }
+
+    fn client_memory<S: Service, Res: Payload + ?Sized>(
+        builder: version::ClientBuilder<'_, S, Self, Res>,
+        _: Memory,
+    ) -> version::ClientBuilder<'_, S, Self, Res> {
+        builder
+    }
+
+    fn server_memory<S: Service, Req: Payload + ?Sized>(
+        builder: version::ServerBuilder<'_, S, Req, Self>,
+        _: Memory,
+    ) -> version::ServerBuilder<'_, S, Req, Self> {
+        builder
+    }
+
+    fn client_hint<S: Service, Res: Payload + ?Sized>(_: &version::Client<S, Self, Res>) -> usize {
+        1
+    }
+
+    fn server_hint<S: Service, Req: Payload + ?Sized>(_: &version::Server<S, Req, Self>) -> usize {
+        1
+    }
+
+    fn loan_request<S: Service, Res: Payload + ?Sized>(
+        client: &version::Client<S, Self, Res>,
+        wanted: Wanted,
+    ) -> Loan<version::RequestMut<S, Self, Res>> {
+        loan_value!(client, wanted, Self::loaned_request)
+    }
+
+    fn loan_response<S: Service, Req: Payload + ?Sized>(
+        active: &version::ActiveRequest<S, Req, Self>,
+        wanted: Wanted,
+    ) -> Loan<version::ResponseMut<S, Self>> {
+        loan_value!(active, wanted, Self::loaned_response)
+    }
+
+    open_receive_and_read!();
+}
