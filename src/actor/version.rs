@@ -135,6 +135,8 @@ macro_rules! preallocate {
             Some(chunks) => builder.$method(move |worst: usize| chunks.min(worst)),
             None => builder,
         };
+        #[cfg(not(iox2_at_least_0_9))]
+        let _: Option<usize> = $chunks;
         builder
     }};
 }
@@ -149,6 +151,8 @@ macro_rules! own_active_requests {
             Some(limit) => builder.max_active_requests(limit),
             None => builder,
         };
+        #[cfg(not(iox2_at_least_0_10))]
+        let _: Option<usize> = $limit;
         builder
     }};
 }

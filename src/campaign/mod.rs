@@ -35,6 +35,7 @@ use crate::{
 };
 
 pub use case::save_case;
+use hunt::Effort;
 
 static FIXTURES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/fixtures/scenarios");
 
@@ -185,6 +186,7 @@ pub fn run(
         plan,
         interrupted,
         progress,
+        started,
         switches: if plan.strict { BTreeSet::new() } else { switches(&quirks) },
         tally: Mutex::new(Tally::default()),
     };
@@ -205,6 +207,7 @@ pub fn run(
         .into_iter()
         .map(|(quirk, shows)| QuirkReport {
             sightings: sightings(&quirk),
+            first_met: quirk.switch.and_then(|switch| tally.first_met.get(&switch)).copied(),
             id: quirk.id,
             promise: quirk.promise,
             shows,
@@ -244,6 +247,10 @@ pub struct Tally {
     pub coverage: BTreeMap<Layout, Coverage>,
     /// Times each quirk was met.
     pub sightings: BTreeMap<Switch, u64>,
+    /// When each quirk was first met by a generated scenario.
+    pub first_met: BTreeMap<Switch, Effort>,
+    /// Scenarios that were generated.
+    generated: u64,
     /// Broken promises so far.
     pub findings: Vec<Finding>,
     /// Cases being shrunk, so that two workers do not shrink the same.
@@ -270,6 +277,7 @@ struct Campaign<'a> {
     plan: &'a Plan,
     interrupted: &'a Arc<AtomicBool>,
     progress: &'a (dyn Fn(&Tally) + Sync),
+    started: Instant,
     switches: BTreeSet<Switch>,
     tally: Mutex<Tally>,
 }
@@ -386,8 +394,15 @@ impl Campaign<'_> {
         for (&promise, &count) in &judgement.outcome.checks {
             *tally.checks.entry(promise).or_default() += count;
         }
+        let is_generated = Family::ALL.iter().any(|family| family.id() == origin);
+        tally.generated += u64::from(is_generated);
+        let effort =
+            Effort { scenarios: tally.generated, seconds: self.started.elapsed().as_secs_f64() };
         for (&switch, &count) in &judgement.outcome.sightings {
             *tally.sightings.entry(switch).or_default() += count;
+            if is_generated {
+                tally.first_met.entry(switch).or_insert(effort);
+            }
         }
         (self.progress)(&tally);
     }

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     actor::version,
+    campaign::hunt::Effort,
     coverage::{Cell, Coverage, Reach},
     lockstep::{End, Position},
     model::{Promise, quirk::Severity},
@@ -140,8 +141,11 @@ pub struct QuirkReport {
     pub promise: Promise,
     /// Whether its proof still shows it.
     pub shows: bool,
-    /// Times the generated scenarios met it.
+    /// Times the scenarios met it, or another quirk that is lived with in the same way.
     pub sightings: u64,
+    /// After how many generated scenarios and seconds that was first.
+    #[serde(default)]
+    pub first_met: Option<Effort>,
     /// What it does.
     pub severity: Severity,
     /// What happens.

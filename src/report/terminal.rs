@@ -33,13 +33,23 @@ pub fn render(report: &RunReport) -> String {
     if !report.quirks.is_empty() {
         let mut table = Table::new();
         table.load_preset(presets::NOTHING);
-        table.set_header(["known quirk of this release", "severity", "proof", "met"]);
+        table.set_header([
+            "known quirk of this release",
+            "severity",
+            "proof",
+            "met",
+            "first after",
+        ]);
         for quirk in &report.quirks {
             table.add_row([
                 Cell::new(&quirk.id),
                 Cell::new(quirk.severity),
                 Cell::new(if quirk.shows { "shows" } else { "FIXED" }),
                 Cell::new(quirk.sightings).set_alignment(CellAlignment::Right),
+                Cell::new(quirk.first_met.map_or_else(
+                    || "-".to_owned(),
+                    |first| format!("{} scenarios, {:.1} s", first.scenarios, first.seconds),
+                )),
             ]);
         }
         let _ = writeln!(out, "\n{table}");
