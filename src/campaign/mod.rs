@@ -2,6 +2,7 @@
 //! several workers; every failure confirmed, shrunk and saved.
 
 mod case;
+mod comparison;
 pub mod hunt;
 
 use std::{
@@ -20,13 +21,13 @@ use include_dir::{Dir, include_dir};
 
 use crate::{
     actor::{HostError, child::Executable, version},
-    coverage::{Coverage, Reach, Whole},
+    coverage::{Coverage, Reach},
     lockstep::End,
-    model::{Promise, Switch, judge::Breach, quirk::Quirk},
+    model::{Promise, Switch, quirk::Quirk},
     report::{Environment, Finding, QuirkReport, RunReport, SCHEMA, Verdict},
     runner::{Judgement, Layout, Runner},
     scenario::{
-        Scenario, Step, Strategy,
+        Scenario,
         file::ScenarioFileError,
         generate::{Family, scenario_of_run},
         shrink,
@@ -34,6 +35,7 @@ use crate::{
 };
 
 pub use case::save_case;
+pub use comparison::{exchange_strategies, judge_with_exchanged_strategies};
 
 static FIXTURES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/fixtures/scenarios");
 
@@ -356,45 +358,13 @@ impl Campaign<'_> {
             let origin = family.id();
             let layout = layout_of_turn(index);
             let judgement = if family == Family::Growth && layout == Layout::Together {
-                self.judge_with_exchanged_strategies(&mut runner, &scenario)?
+                judge_with_exchanged_strategies(&mut runner, &scenario)?
             } else {
                 runner.judge(&scenario, layout, false)?
             };
             let case = Case { scenario: &scenario, layout, is_small: false };
             self.record(&mut runner, case, &origin, &scenario.title, judgement)?;
         }
-    }
-
-    /// Runs a scenario as it is and with `BestFit` and `PowerOfTwo` exchanged; both
-    /// must observe the same.
-    fn judge_with_exchanged_strategies(
-        &self,
-        runner: &mut Runner,
-        scenario: &Scenario,
-    ) -> Result<Judgement, CampaignError> {
-        let mut first = runner.judge(scenario, Layout::Together, true)?;
-        let second = runner.judge(&exchange_strategies(scenario), Layout::Together, true)?;
-        if !first.outcome.end.is_kept() || !second.outcome.end.is_kept() {
-            // Reported for itself; what follows a breach cannot be compared.
-            return Ok(if first.outcome.end.is_kept() { second } else { first });
-        }
-        first.outcome.note_of_the_whole(Promise::StrategiesAgree, Whole::Comparison);
-        let differing = first.trace.iter().zip(&second.trace).find(|(a, b)| {
-            // The strategies of ports stand in the action, nowhere else.
-            a.observed != b.observed
-        });
-        if let Some((a, b)) = differing {
-            first.outcome.end = End::Broken {
-                position: a.position,
-                action: a.action.clone(),
-                breach: Breach {
-                    promise: Promise::StrategiesAgree,
-                    expected: a.observed.clone(),
-                    observed: format!("{} with BestFit and PowerOfTwo exchanged", b.observed),
-                },
-            };
-        }
-        Ok(first)
     }
 
     fn count(&self, origin: &str, layout: Layout, judgement: &Judgement) {
@@ -429,7 +399,7 @@ impl Campaign<'_> {
         }
         let shows = |runner: &mut Runner, candidate: &Scenario| {
             let judged = if promise == Promise::StrategiesAgree {
-                self.judge_with_exchanged_strategies(runner, candidate).ok()
+                judge_with_exchanged_strategies(runner, candidate).ok()
             } else {
                 runner.judge(candidate, layout, false).ok()
             };
@@ -487,23 +457,6 @@ impl Campaign<'_> {
         }
         false
     }
-}
-
-/// The scenario with `BestFit` for `PowerOfTwo` and the other way round.
-#[must_use]
-pub fn exchange_strategies(scenario: &Scenario) -> Scenario {
-    let mut exchanged = scenario.clone();
-    let repeated = exchanged.repeat.iter_mut().flat_map(|repeat| &mut repeat.steps);
-    for step in exchanged.steps.iter_mut().chain(repeated) {
-        if let Step::CreateClient { strategy, .. } | Step::CreateServer { strategy, .. } = step {
-            *strategy = match *strategy {
-                Strategy::Static => Strategy::Static,
-                Strategy::BestFit => Strategy::PowerOfTwo,
-                Strategy::PowerOfTwo => Strategy::BestFit,
-            };
-        }
-    }
-    exchanged
 }
 
 /// Makes the directory for one run below `base` and points `latest` there.
