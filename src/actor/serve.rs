@@ -11,7 +11,10 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::{Action, Damage, Host, HostError, Key, Observation, iox};
+use super::{
+    Action, Damage, Host, HostError, Key, Observation, iox,
+    sabotage::{Sabotage, Saboteur},
+};
 use crate::{
     lockstep::{self, Observer, Outcome, Position},
     model::{Prediction, Switch},
@@ -157,11 +160,11 @@ pub fn last_note(path: &Path) -> Option<Note> {
     serde_json::from_slice(&std::fs::read(path).ok()?).ok()
 }
 
-/// Serves requests until stdin ends.
+/// Serves requests until stdin ends, with a host that is sabotaged if asked for.
 ///
 /// # Errors
 /// If stdin or stdout break.
-pub fn serve() -> io::Result<()> {
+pub fn serve(sabotage: Option<&Sabotage>) -> io::Result<()> {
     // Nobody else would end a child that hangs when its parent was killed.
     rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?;
     iox::silence();
@@ -177,7 +180,7 @@ pub fn serve() -> io::Result<()> {
         // Unwinding through a port that just failed could do anything.
         std::process::exit(101);
     }));
-    let mut host: Option<(iox::Ipc, Domain)> = None;
+    let mut host = None;
     for line in io::stdin().lock().lines() {
         let request = match serde_json::from_str(&line?) {
             Ok(request) => request,
@@ -186,7 +189,7 @@ pub fn serve() -> io::Result<()> {
                 continue;
             }
         };
-        let answer = answer(request, &mut host).unwrap_or_else(Reply::Failed);
+        let answer = answer(request, sabotage, &mut host).unwrap_or_else(Reply::Failed);
         reply(&answer)?;
     }
     Ok(())
@@ -203,14 +206,35 @@ fn harness(error: impl ToString) -> HostError {
     HostError::Harness(error.to_string())
 }
 
-fn answer(request: Request, host: &mut Option<(iox::Ipc, Domain)>) -> Result<Reply, HostError> {
+/// A host in the domain, and whoever sabotages it.
+fn open(
+    config: &Path,
+    service: &str,
+    settings: Settings,
+    sabotage: Option<&Sabotage>,
+    domain: &Domain,
+) -> Result<Box<dyn Host>, HostError> {
+    let host = iox::Ipc::new(config, service, settings.clone())?;
+    Ok(match sabotage {
+        Some(sabotage) => Box::new(Saboteur::new(host, sabotage, settings, domain.clone())),
+        None => Box::new(host),
+    })
+}
+
+type Hosted = (Box<dyn Host>, Domain);
+
+fn answer(
+    request: Request,
+    sabotage: Option<&Sabotage>,
+    host: &mut Option<Hosted>,
+) -> Result<Reply, HostError> {
     let nobody = || HostError::Harness("no participant is hosted here".to_owned());
     Ok(match request {
         Request::Judge { config, service, flight_recorder, scenario, quirks, trace } => {
             let domain = Domain::of_config(&config).map_err(harness)?;
-            let mut host = iox::Ipc::new(&config, &service, scenario.service.clone())?;
+            let mut host = open(&config, &service, scenario.service.clone(), sabotage, &domain)?;
             let mut recorder = FlightRecorder::create(&flight_recorder, trace).map_err(harness)?;
-            let outcome = lockstep::run(&scenario, &quirks, &mut host, &mut recorder);
+            let outcome = lockstep::run(&scenario, &quirks, &mut *host, &mut recorder);
             drop(host);
             let census = if outcome.end.is_kept() {
                 domain.census().map_err(harness)?
@@ -221,7 +245,7 @@ fn answer(request: Request, host: &mut Option<(iox::Ipc, Domain)>) -> Result<Rep
         }
         Request::Host { config, service, settings } => {
             let domain = Domain::of_config(&config).map_err(harness)?;
-            *host = Some((iox::Ipc::new(&config, &service, *settings)?, domain));
+            *host = Some((open(&config, &service, *settings, sabotage, &domain)?, domain));
             Reply::Ready
         }
         Request::Perform(action) => {
