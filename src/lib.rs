@@ -15,6 +15,7 @@ pub mod report;
 pub mod runner;
 pub mod sandbox;
 pub mod scenario;
+pub mod teeth;
 pub mod trial;
 
 /// Compiles the example of the README.

@@ -16,6 +16,7 @@ use std::{
 
 use super::{
     HostError,
+    sabotage::Sabotage,
     serve::{Reply, Request},
 };
 
@@ -36,6 +37,14 @@ impl Executable {
     #[must_use]
     pub fn gauntlet(path: impl Into<PathBuf>) -> Self {
         Self { path: path.into(), arguments: vec!["serve".into()] }
+    }
+
+    /// The same with every host sabotaged.
+    #[must_use]
+    pub fn sabotaged(&self, sabotage: &Sabotage) -> Self {
+        let mut sabotaged = self.clone();
+        sabotaged.arguments.extend(["--sabotage".into(), sabotage.id.into()]);
+        sabotaged
     }
 }
 

@@ -11,7 +11,11 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::{Action, Damage, Host, HostError, Key, Observation, iox, variant::Variant};
+use super::{
+    Action, Damage, Host, HostError, Key, Observation, iox,
+    sabotage::{Sabotage, Saboteur},
+    variant::Variant,
+};
 use crate::{
     lockstep::{self, Observer, Outcome, Position},
     model::{Prediction, Switch},
@@ -161,11 +165,11 @@ pub fn last_note(path: &Path) -> Option<Note> {
     serde_json::from_slice(&std::fs::read(path).ok()?).ok()
 }
 
-/// Serves requests until stdin ends.
+/// Serves requests until stdin ends, with a host that is sabotaged if asked for.
 ///
 /// # Errors
 /// If stdin or stdout break.
-pub fn serve() -> io::Result<()> {
+pub fn serve(sabotage: Option<&Sabotage>) -> io::Result<()> {
     // Nobody else would end a child that hangs when its parent was killed.
     rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?;
     iox::silence();
@@ -190,7 +194,7 @@ pub fn serve() -> io::Result<()> {
                 continue;
             }
         };
-        let answer = answer(request, &mut host).unwrap_or_else(Reply::Failed);
+        let answer = answer(request, sabotage, &mut host).unwrap_or_else(Reply::Failed);
         reply(&answer)?;
     }
     Ok(())
@@ -221,15 +225,38 @@ fn harness(error: impl ToString) -> HostError {
     HostError::Harness(error.to_string())
 }
 
+/// A host in the domain, and whoever sabotages it.
+fn open(
+    config: &Path,
+    service: &str,
+    settings: Settings,
+    sabotage: Option<&Sabotage>,
+    domain: &Domain,
+    variant: Variant,
+) -> Result<Box<dyn Host>, HostError> {
+    let host = iox::host(variant, config, service, settings.clone())?;
+    Ok(match sabotage {
+        Some(sabotage) => {
+            Box::new(Saboteur::new(host, sabotage, settings, domain.clone(), variant))
+        }
+        None => host,
+    })
+}
+
 /// The objects of one participant, and the domain they live in.
 type Hosted = (Box<dyn Host>, Domain);
 
-fn answer(request: Request, host: &mut Option<Hosted>) -> Result<Reply, HostError> {
+fn answer(
+    request: Request,
+    sabotage: Option<&Sabotage>,
+    host: &mut Option<Hosted>,
+) -> Result<Reply, HostError> {
     let nobody = || HostError::Harness("no participant is hosted here".to_owned());
     Ok(match request {
         Request::Judge { config, service, flight_recorder, scenario, variant, quirks, trace } => {
             let domain = Domain::of_config(&config).map_err(harness)?;
-            let mut host = iox::host(variant, &config, &service, scenario.service.clone())?;
+            let mut host =
+                open(&config, &service, scenario.service.clone(), sabotage, &domain, variant)?;
             let mut recorder = FlightRecorder::create(&flight_recorder, trace).map_err(harness)?;
             let outcome = lockstep::run(&scenario, &quirks, host.as_mut(), &mut recorder);
             drop(host);
@@ -242,7 +269,7 @@ fn answer(request: Request, host: &mut Option<Hosted>) -> Result<Reply, HostErro
         }
         Request::Host { config, service, settings, variant } => {
             let domain = Domain::of_config(&config).map_err(harness)?;
-            *host = Some((iox::host(variant, &config, &service, *settings)?, domain));
+            *host = Some((open(&config, &service, *settings, sabotage, &domain, variant)?, domain));
             Reply::Ready
         }
         Request::Perform(action) => {

@@ -7,6 +7,8 @@ use iox2_gauntlet::{
     campaign,
     exit::Exit,
     model::{Promise, quirk::Quirk},
+    report::describe_end,
+    teeth::{self, Bite, Catch, Plan},
 };
 
 use super::Format;
@@ -19,9 +21,16 @@ pub(super) struct ListArguments {
     /// Print the quirks as the Markdown table of the README, and nothing else
     #[arg(long)]
     quirks_markdown: bool,
+    /// Measure how soon every saboteur is caught, a host that breaks one promise on
+    /// purpose; takes up to a minute
+    #[arg(long, conflicts_with = "quirks_markdown")]
+    teeth: bool,
 }
 
 pub(super) fn list(arguments: &ListArguments) -> anyhow::Result<Exit> {
+    if arguments.teeth {
+        return list_teeth(arguments.format);
+    }
     let quirks = Quirk::known()?;
     if arguments.quirks_markdown {
         print!("{}", quirks_as_markdown(&quirks));
@@ -75,6 +84,44 @@ pub(super) fn list(arguments: &ListArguments) -> anyhow::Result<Exit> {
     }
     println!("{table}");
     Ok(Exit::Green)
+}
+
+/// Scenarios within which every saboteur has to be caught; a run of the default length has
+/// some hundred.
+const PATIENCE: u64 = 200;
+
+fn list_teeth(format: Format) -> anyhow::Result<Exit> {
+    let interrupted = super::interruption()?;
+    let plan = Plan {
+        executable: super::this_executable()?,
+        seed: 1,
+        patience: PATIENCE,
+        small_enough: 0,
+        jobs: std::thread::available_parallelism().map_or(1, usize::from),
+    };
+    let bites = teeth::show(&plan, &interrupted)?;
+    match format {
+        Format::Json => println!("{}", serde_json::to_string_pretty(&bites)?),
+        Format::Text => {
+            let mut table = new_table(["saboteur", "breaks", "scenarios", "steps", "what it does"]);
+            for Bite { sabotage, catch } in &bites {
+                let (scenarios, steps) = match catch {
+                    Catch::Caught { scenarios, steps } => {
+                        (scenarios.to_string(), steps.to_string())
+                    }
+                    Catch::Misnamed { scenarios, end } => {
+                        (scenarios.to_string(), describe_end(end))
+                    }
+                    Catch::Escaped => ("escaped".to_owned(), String::new()),
+                };
+                let row = [sabotage.id, sabotage.breaks.id(), &scenarios, &steps, sabotage.what];
+                table.add_row(row);
+            }
+            println!("{table}");
+        }
+    }
+    let all_caught = bites.iter().all(|bite| matches!(bite.catch, Catch::Caught { .. }));
+    Ok(if all_caught { Exit::Green } else { Exit::Broken })
 }
 
 fn quirks_as_markdown(quirks: &[Quirk]) -> String {

@@ -17,7 +17,7 @@ use std::{
 use anyhow::Context as _;
 use clap::{Parser, Subcommand, ValueEnum};
 use iox2_gauntlet::{
-    actor::{HostError, child::Executable, serve, version},
+    actor::{HostError, child::Executable, sabotage::Sabotage, serve, version},
     exit::Exit,
     scenario::file::ScenarioFileError,
 };
@@ -61,7 +61,11 @@ enum Command {
     Clean,
     /// Execute scenarios for a parent process
     #[command(hide = true)]
-    Serve,
+    Serve {
+        /// Break a promise on purpose
+        #[arg(long, value_parser = sabotage)]
+        sabotage: Option<&'static Sabotage>,
+    },
 }
 
 /// Output for people or for machines.
@@ -82,8 +86,8 @@ impl Arguments {
             Command::Shrink(arguments) => shrink::shrink(&arguments),
             Command::Config(arguments) => config::config(&arguments),
             Command::Clean => clean::clean(),
-            Command::Serve => {
-                serve::serve().map(|()| Exit::Green).context("serve a parent process")
+            Command::Serve { sabotage } => {
+                serve::serve(sabotage).map(|()| Exit::Green).context("serve a parent process")
             }
         };
         done.unwrap_or_else(|error| {
@@ -131,6 +135,10 @@ fn interruption() -> anyhow::Result<Arc<AtomicBool>> {
         .with_context(|| format!("install a handler for signal {signal}"))?;
     }
     Ok(flag)
+}
+
+fn sabotage(id: &str) -> Result<&'static Sabotage, String> {
+    Sabotage::named(id).ok_or_else(|| format!("no sabotage is called `{id}`"))
 }
 
 fn duration(text: &str) -> Result<Duration, humantime::DurationError> {

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::{Candidate, Expected, Prediction, Promise, Switch};
 use crate::{
     actor::{Action, Observation, Received, ReportedSettings},
+    payload::{Mismatch, Owner},
     scenario::Settings,
 };
 
@@ -27,6 +28,16 @@ pub enum Judged {
     /// A known quirk showed.
     Sighted(Switch),
 }
+
+/// Errors that may only be given for a reason of their own, whatever is attempted.
+const BEHIND_ERROR: [(&str, Promise); 6] = [
+    ("ExceedsMaxBorrows", Promise::BorrowLimit),
+    ("ExceedsMaxLoans", Promise::LoanLimit),
+    ("ExceedsMaxActiveRequests", Promise::ActiveRequestLimit),
+    ("ExceedsMaxNumberOfNodes", Promise::NodeLimit),
+    ("DoesNotExist", Promise::CreateAndOpen),
+    ("AlreadyExists", Promise::CreateAndOpen),
+];
 
 /// Judges one observation.
 ///
@@ -126,12 +137,11 @@ fn hold_against(
             checked.push(Promise::SettingsAreKept);
         }
         _ if allows(prediction, observation) => {}
-        // Which limit was hit says more than what was attempted.
-        Observation::Refused(error) if names(error, "ExceedsMaxBorrows") => {
-            return Err(breach(Promise::BorrowLimit, summary(observation)));
-        }
-        Observation::Refused(error) if names(error, "ExceedsMaxLoans") => {
-            return Err(breach(Promise::LoanLimit, summary(observation)));
+        // What is said to be wrong says more than what was attempted.
+        Observation::Refused(error) => {
+            let named = BEHIND_ERROR.iter().find(|(name, _)| names(error, name));
+            let promise = named.map_or(prediction.promise, |(_, promise)| *promise);
+            return Err(breach(promise, summary(observation)));
         }
         _ => return Err(breach(prediction.promise, summary(observation))),
     }
@@ -183,6 +193,12 @@ fn matching_candidate<'a>(
         _ => None,
     });
     candidates.clone().find(|candidate| candidate.id == id).ok_or_else(|| {
+        // Whose bytes they are says more than what the header calls them.
+        if let Some(Mismatch { owner: Owner::Message { id, shift: 0 }, .. }) = &received.mismatch
+            && candidates.clone().any(|candidate| candidate.id == *id)
+        {
+            return Promise::UserHeaderArrives;
+        }
         match (action, candidates.count()) {
             // No message was to come; the prediction says why.
             (_, 0)

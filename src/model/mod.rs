@@ -414,9 +414,10 @@ impl Model {
     pub fn sharpen(&self, action: &Action, observation: &Observation, promise: Promise) -> Promise {
         match observation {
             // Damaged bytes are damaged bytes, whatever became of the message elsewhere.
-            Observation::Received(received) if promise.is_about_identity() => {
-                received.header.and_then(|id| self.forbids(action, id)).unwrap_or(promise)
-            }
+            Observation::Received(received) if promise.is_about_identity() => received
+                .header
+                .and_then(|id| self.forbids(action, id).or_else(|| self.overflow_lost(action, id)))
+                .unwrap_or(promise),
             Observation::Nothing => match *action {
                 Action::ReceiveRequest { server, .. } if self.overflowed.contains(&server) => {
                     Promise::RequestOverflowEvictsOldest
@@ -426,7 +427,11 @@ impl Model {
                 }
                 _ => promise,
             },
-            Observation::Refused(_) if self.follows_a_refusal(action) => {
+            // A loan that had to be refused anyway, and was with another error, says
+            // nothing about what an earlier refusal changed.
+            Observation::Refused(_)
+                if !promise.is_about_refusal() && self.follows_a_refusal(action) =>
+            {
                 Promise::RefusedLoanChangesNothing
             }
             _ => promise,
@@ -449,6 +454,25 @@ impl Model {
                 Some(Promise::ResponseReachesOnlyItsRequest)
             }
             _ => self.fates.get(&id).copied(),
+        }
+    }
+
+    /// The overflow behind a message that is received although others should have been
+    /// before it: what a full buffer gives up beyond its oldest message.
+    fn overflow_lost(&self, action: &Action, id: MessageId) -> Option<Promise> {
+        match action {
+            Action::ReceiveRequest { server, .. } if self.overflowed.contains(server) => {
+                let mut queues = self.in_flight.iter().filter(|((_, to), _)| to == server);
+                let waits = queues.any(|(_, queue)| queue.iter().any(|request| request.id == id));
+                waits.then_some(Promise::RequestOverflowEvictsOldest)
+            }
+            Action::ReceiveResponse { pending, .. } if self.overflowed.contains(pending) => {
+                let targets = &self.pending.get(pending)?.targets;
+                let mut waiting = targets.values().flat_map(|target| &target.queue);
+                let waits = waiting.any(|response| response.id == id);
+                waits.then_some(Promise::ResponseOverflowEvictsOldest)
+            }
+            _ => None,
         }
     }
 

@@ -205,6 +205,8 @@ impl Model {
             vec![refused]
         } else if present + lingering >= self.settings.max_nodes {
             vec![Expected::Done, refused]
+        } else if require.is_some() {
+            return must(Promise::OpenChecksRequirements, Expected::Done);
         } else {
             vec![Expected::Done]
         };

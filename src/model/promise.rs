@@ -178,6 +178,17 @@ impl Promise {
                 | Self::ResponseReachesOnlyItsRequest
         )
     }
+
+    /// Whether it says with which error something is refused, not whether it is.
+    #[must_use]
+    pub fn is_about_refusal(self) -> bool {
+        matches!(
+            self,
+            Self::StaticRefusesLongerThanHint
+                | Self::ImpossibleLoanIsOutOfMemory
+                | Self::GrowthEndsInOutOfMemory
+        )
+    }
 }
 
 impl fmt::Display for Promise {

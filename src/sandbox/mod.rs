@@ -284,6 +284,18 @@ impl Domain {
         fs::read_to_string(path).map_err(SandboxError::io("read", path))?.parse()
     }
 
+    /// `global.prefix` of the domain.
+    #[must_use]
+    pub fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
+    /// `global.root-path` of the domain.
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
     /// See [`Sandbox::census`].
     ///
     /// # Errors

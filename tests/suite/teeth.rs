@@ -4,116 +4,85 @@
 use std::collections::BTreeSet;
 
 use iox2_gauntlet::{
-    actor::{
-        iox,
-        sabotage::{Sabotage, Saboteur},
-    },
-    campaign, lockstep,
-    model::{Promise, Switch},
-    sandbox::Sandbox,
-    scenario::{Scenario, generate::scenario_of_run, shrink::shrink},
+    actor::{child::Executable, sabotage::Sabotage},
+    lockstep::{End, Position},
+    model::Promise,
+    runner::{Layout, Runner},
+    scenario::{OpenMode, Repeat, Scenario, Step, Strategy},
+    teeth::{self, Bite, Catch, Plan},
 };
 
-/// Scenarios within which a saboteur has to be caught.
-const PATIENCE: u64 = 150;
+/// Scenarios within which every saboteur has to be caught; a run has about a thousand.
+const PATIENCE: u64 = 200;
 
-/// Promises no saboteur of observations can break, and what shows their teeth instead.
-const ELSEWHERE: [(Promise, &str); 11] = [
-    (Promise::VariantsAgree, "trial: the first observation that differs breaks the promise there"),
-    (
-        Promise::NeverCrashes,
-        "interrupted: a child that ends is a crash with its signal or exit code",
-    ),
-    (Promise::NeverHangs, "interrupted: a child that does not answer is hung and killed"),
-    (Promise::NothingIsLeftBehind, "sandbox: what a sandbox holds is seen by the census"),
-    (Promise::StrategiesAgree, "compares two runs, not one observation; no teeth yet"),
-    (
-        Promise::ImpossibleLoanIsOutOfMemory,
-        "steered around where quirks forbid it; quirk impossible-loan-is-internal-failure",
-    ),
-    (Promise::GrowthEndsInOutOfMemory, "many_growths; on iceoryx2 0.9.3 it crashes there"),
-    (Promise::ResponseReachesOnlyItsRequest, "quirk response-reaches-another-client"),
-    (Promise::LateServerGetsNoOldRequest, "no teeth yet: needs a server that remembers"),
-    (Promise::FireAndForgetDelivers, "quirk gone-client-loses-slice-requests"),
-    (Promise::NoFireAndForgetDiscards, "no teeth yet: needs a server that remembers"),
-];
+/// Steps a person is asked to read.
+const HANDFUL: usize = 15;
 
-/// Promises whose breach is a refinement of a loss or a wrong order.
-const REFINEMENTS: [Promise; 3] = [
-    Promise::RequestOverflowEvictsOldest,
-    Promise::ResponseOverflowEvictsOldest,
-    Promise::DiscardKeepsBuffered,
-];
-
-struct Bench {
-    sandbox: Sandbox,
-    quirks: BTreeSet<Switch>,
-    runs: usize,
-}
-
-impl Bench {
-    fn new() -> Self {
-        iox::silence();
-        let quirks = campaign::switches(&campaign::active_quirks().unwrap());
-        Self { sandbox: Sandbox::new().unwrap(), quirks, runs: 0 }
-    }
-
-    /// The promise the sabotaged run breaks.
-    fn judge(&mut self, scenario: &Scenario, sabotage: Sabotage) -> Option<Promise> {
-        self.runs += 1;
-        let mut service = scenario.service.clone();
-        service.via = iox2_gauntlet::scenario::SettingsVia::Builder;
-        let name = format!("teeth/{}", self.runs);
-        let scenario = Scenario { service: service.clone(), ..scenario.clone() };
-        let host = iox::Ipc::new(&self.sandbox.config_path(), &name, service).unwrap();
-        let mut saboteur = Saboteur::new(host, sabotage);
-        let outcome = lockstep::run(&scenario, &self.quirks, &mut saboteur, &mut lockstep::Silent);
-        outcome.end.promise()
-    }
+fn executable() -> Executable {
+    Executable::gauntlet(env!("CARGO_BIN_EXE_gauntlet"))
 }
 
 #[test]
 fn every_saboteur_is_caught_by_the_promise_it_breaks_and_its_case_shrinks() {
-    let mut bench = Bench::new();
-    let mut failures = Vec::new();
-    for &sabotage in Sabotage::ALL {
-        let promise = sabotage.breaks();
-        let caught = (0..PATIENCE)
-            // Long runs of growths show no more than the others here.
-            .filter(|index| index % 64 != 7)
-            .find_map(|index| {
-                let scenario = scenario_of_run(3, index);
-                (bench.judge(&scenario, sabotage) == Some(promise)).then_some((index, scenario))
-            });
-        let Some((index, scenario)) = caught else {
-            failures
-                .push(format!("{sabotage:?} was not caught as {promise} in {PATIENCE} scenarios"));
-            continue;
-        };
-        let small =
-            shrink(&scenario, 300, |candidate| bench.judge(candidate, sabotage) == Some(promise));
-        println!(
-            "{sabotage:?}: {promise} after {} scenarios, {} steps",
-            index + 1,
-            small.steps.len()
-        );
-        if small.steps.len() > 15 {
-            failures.push(format!("{sabotage:?} shrank to {} steps only", small.steps.len()));
-        }
-    }
+    let plan = Plan {
+        executable: executable(),
+        seed: 1,
+        patience: PATIENCE,
+        small_enough: HANDFUL,
+        jobs: 2,
+    };
+    let bites = teeth::show(&plan, &Default::default()).unwrap();
+    assert_eq!(bites.len(), Sabotage::all().len());
+    let is_caught = |bite: &Bite| matches!(bite.catch, Catch::Caught { steps: ..=HANDFUL, .. });
+    let failures: Vec<_> = bites.iter().filter(|bite| !is_caught(bite)).collect();
     assert!(failures.is_empty(), "{failures:#?}");
 }
 
 #[test]
-fn every_promise_has_teeth_or_a_reason() {
-    let bitten: BTreeSet<_> = Sabotage::ALL.iter().map(|sabotage| sabotage.breaks()).collect();
-    let excused: BTreeSet<_> =
-        ELSEWHERE.iter().map(|(promise, _)| *promise).chain(REFINEMENTS).collect();
-    for promise in Promise::ALL {
-        assert_ne!(
-            bitten.contains(promise),
-            excused.contains(promise),
-            "{promise} needs a saboteur or a reason, not both"
-        );
-    }
+fn every_promise_has_a_saboteur_and_every_saboteur_a_name_of_its_own() {
+    let all = Sabotage::all();
+    let bitten: BTreeSet<_> = all.iter().map(|sabotage| sabotage.breaks).collect();
+    assert_eq!(bitten, Promise::ALL.iter().copied().collect());
+    let names: BTreeSet<_> = all.iter().map(|sabotage| sabotage.id).collect();
+    assert_eq!(names.len(), all.len());
+}
+
+/// What a host reports of its own process, over its pipe, bites as well.
+#[test]
+fn a_saboteur_in_a_process_of_its_own_is_caught_wherever_it_breaks_in() {
+    let form = Default::default();
+    let strategy = Strategy::BestFit;
+    let join = Step::Join { how: OpenMode::OpenOrCreate, require: None };
+    let mut scenario = Scenario::of_steps(vec![
+        join,
+        join,
+        Step::create_client(0, strategy, 8),
+        Step::create_server(1, strategy, 8, 2),
+        Step::LoanRequest { client: 0, len: 8, form },
+        Step::LoanRequest { client: 0, len: 16, form },
+        Step::SendRequest { request: 0 },
+        Step::ReceiveRequest { server: 0 },
+        Step::LoanResponse { active: 0, len: 8, form },
+        Step::SendResponse { response: 0 },
+        Step::ReceiveResponse { pending: 0 },
+    ]);
+    // More growths than two ports may have mapped objects.
+    let grow =
+        vec![Step::LoanRequest { client: 0, len: 24, form }, Step::DropRequest { request: -1 }];
+    scenario.repeat = Some(Repeat { times: 60, stretch: 8, steps: grow });
+    let caught_at = |id: &str| {
+        let sabotage = Sabotage::named(id).unwrap();
+        let mut runner = Runner::new(executable().sabotaged(sabotage));
+        let end = runner.judge(&scenario, Layout::Apart, false).unwrap().outcome.end;
+        assert_eq!(end.promise(), Some(sabotage.breaks), "{id}: {end:?}");
+        match end {
+            End::Broken { position, .. } | End::Stopped { position, .. } => position,
+            End::Kept => unreachable!("it broke a promise"),
+        }
+    };
+    assert_eq!(caught_at("growth-panics"), Position::Step(5));
+    assert_eq!(caught_at("held-data-changes-with-growth"), Position::Step(5));
+    assert_eq!(caught_at("response-first-byte-flipped"), Position::Step(10));
+    assert!(matches!(caught_at("outgrown-segments-stay-mapped"), Position::FullLoad(_)));
+    assert_eq!(caught_at("segment-of-gone-client-stays"), Position::Census);
 }

@@ -22,6 +22,7 @@ use crate::model::GROWTHS;
 use phrases::{
     coming_and_going, conversation, create_client, create_server, inspect, join, opening,
     orphaning, port_drops_under_held_data, reconnection, recycling, release, traffic, vanishing,
+    watching,
 };
 use values::settle;
 pub use values::{allocation, hint, impossible_length, length, settings};
@@ -167,8 +168,14 @@ fn some_ports() -> impl Strategy<Value = Vec<Step>> {
 }
 
 fn interleaving() -> impl Strategy<Value = Scenario> {
-    let phrases =
-        vec![(6, traffic()), (3, conversation()), (3, release()), (2, inspect()), (1, orphaning())];
+    let phrases = vec![
+        (6, traffic()),
+        (3, conversation()),
+        (3, release()),
+        (1, inspect()),
+        (2, watching()),
+        (1, orphaning()),
+    ];
     scenario(settings(), some_ports(), phrases, 5..60)
 }
 
@@ -178,6 +185,7 @@ fn churn() -> impl Strategy<Value = Scenario> {
         (2, conversation()),
         (2, release()),
         (1, inspect()),
+        (1, watching()),
         (3, coming_and_going()),
         (1, vanishing()),
     ];
@@ -194,7 +202,8 @@ fn recycled() -> impl Strategy<Value = Scenario> {
         (4, recycling()),
         (3, conversation()),
         (2, traffic()),
-        (2, inspect()),
+        (1, inspect()),
+        (2, watching()),
         (1, release()),
         (1, vanishing()),
         (1, orphaning()),

@@ -106,6 +106,35 @@ pub(super) fn inspect() -> BoxedStrategy<Vec<Step>> {
     prop_oneof![9 => step.prop_map(|step| vec![step]), 1 => hint].boxed()
 }
 
+/// Somebody asks, what was asked about changes, and they ask again: an answer that is
+/// late shows in nothing else.
+pub(super) fn watching() -> BoxedStrategy<Vec<Step>> {
+    let asked_twice = |ask: Step, change: Vec<Step>| -> Vec<Step> {
+        [ask].into_iter().chain(change).chain([ask]).collect()
+    };
+    let pair = || (index(), index());
+    prop_oneof![
+        2 => pair().prop_map(move |(active, pending)| {
+            asked_twice(Step::InspectActive { active }, vec![Step::DropPending { pending }])
+        }),
+        2 => pair().prop_map(move |(active, pending)| {
+            asked_twice(Step::InspectActive { active }, vec![Step::HintDisconnect { pending }])
+        }),
+        2 => pair().prop_map(move |(pending, active)| {
+            asked_twice(Step::InspectPending { pending }, vec![Step::DropActive { active }])
+        }),
+        2 => (index(), loan_response()).prop_map(move |(pending, loan)| {
+            let answer = vec![loan, Step::SendResponse { response: -1 }];
+            asked_twice(Step::InspectPending { pending }, answer)
+        }),
+        1 => (index(), loan_request()).prop_map(move |(server, loan)| {
+            let request = vec![loan, Step::SendRequest { request: -1 }];
+            asked_twice(Step::InspectServer { server }, request)
+        }),
+    ]
+    .boxed()
+}
+
 /// Ports and participants come and go.
 pub(super) fn coming_and_going() -> BoxedStrategy<Vec<Step>> {
     prop_oneof![
@@ -228,7 +257,8 @@ pub(super) fn recycling() -> BoxedStrategy<Vec<Step>> {
     (exchange(true), 1..9_usize).prop_map(|(exchange, times)| exchange.repeat(times)).boxed()
 }
 
-/// A port goes away with everything that came out of it; another one may follow.
+/// A port goes away with everything that came out of it; another one may follow. Or a
+/// server answers and is gone before the answer is read.
 pub(super) fn vanishing() -> BoxedStrategy<Vec<Step>> {
     let client = [
         Step::DropRequest { request: 0 },
@@ -244,6 +274,10 @@ pub(super) fn vanishing() -> BoxedStrategy<Vec<Step>> {
         (index(), prop::option::of(create_server())).prop_map(move |(port, next)| {
             let drop = Step::DropServer { server: port };
             server.repeat(4).into_iter().chain([drop]).chain(next).collect()
+        }),
+        (loan_response(), index(), index()).prop_map(|(loan, server, pending)| {
+            let answer = [loan, Step::SendResponse { response: -1 }, Step::DropServer { server }];
+            answer.into_iter().chain([Step::ReceiveResponse { pending }]).collect()
         }),
     ]
     .boxed()

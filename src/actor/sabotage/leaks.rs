@@ -1,0 +1,149 @@
+//! What stays although nobody uses it, and what changes although somebody holds it.
+
+use std::{fs, path::Path};
+
+use super::{Sabotage, Stage, Trick, bytes, deed, lie};
+use crate::{
+    actor::{Action, Damage, HostError, Observation},
+    model::Promise,
+    payload,
+    sandbox::SHM_DIR,
+    scenario::LoanForm,
+};
+
+pub(super) static ALL: &[Sabotage] = &[
+    Sabotage {
+        id: "segment-of-gone-client-stays",
+        breaks: Promise::NothingIsLeftBehind,
+        what: "the data segment of a client that has grown outlives it",
+        trick: || {
+            deed(|stage, action| {
+                let client = match action {
+                    Action::DropClient { client } => stage.scene.clients.get(client),
+                    _ => None,
+                };
+                if client.is_some_and(|port| port.growths > 0) {
+                    let segment = format!("{}segment.data", stage.domain.prefix());
+                    write(&Path::new(SHM_DIR).join(segment))?;
+                }
+                stage.perform(action)
+            })
+        },
+    },
+    Sabotage {
+        id: "node-file-stays",
+        breaks: Promise::NothingIsLeftBehind,
+        what: "a participant that leaves forgets a file of its node",
+        trick: || {
+            deed(|stage, action| {
+                if let Action::Leave { participant } = action {
+                    write(&stage.domain.root().join(format!("node-{participant}")))?;
+                }
+                stage.perform(action)
+            })
+        },
+    },
+    Sabotage {
+        id: "descriptor-stays-open",
+        breaks: Promise::NothingIsLeftBehind,
+        what: "dropping a server leaves a file descriptor open",
+        trick: || {
+            deed(|stage, action| {
+                if let Action::DropServer { .. } = action {
+                    let dir = fs::File::open(stage.domain.root()).map_err(harness)?;
+                    std::mem::forget(dir);
+                }
+                stage.perform(action)
+            })
+        },
+    },
+    Sabotage {
+        id: "outgrown-segments-stay-mapped",
+        breaks: Promise::UnusedMemoryIsReleased,
+        what: "every growth leaves the segment before it mapped",
+        trick: || Box::new(Hoarder),
+    },
+    Sabotage {
+        id: "held-data-changes-with-growth",
+        breaks: Promise::HeldDataStaysIntact,
+        what: "when a port grows, a byte of what it has loaned already changes",
+        trick: || Box::<Spoiler>::default(),
+    },
+    Sabotage {
+        id: "loan-reads-back-damaged",
+        breaks: Promise::HeldDataStaysIntact,
+        what: "a loan filled by write_from_fn does not read as it was written",
+        trick: || {
+            lie(|_, action, mut truth| {
+                if let Action::LoanRequest { id, form: LoanForm::WriteFromFn, .. }
+                | Action::LoanResponse { id, form: LoanForm::WriteFromFn, .. } = action
+                    && let Observation::Loaned { len, mismatch, .. } = &mut truth
+                {
+                    let mut bytes = bytes::written(*id, *len);
+                    bytes::flip(bytes.last_mut());
+                    *mismatch = payload::check(*id, &bytes).err();
+                }
+                truth
+            })
+        },
+    },
+];
+
+fn harness(error: std::io::Error) -> HostError {
+    HostError::Harness(error.to_string())
+}
+
+fn write(path: &Path) -> Result<(), HostError> {
+    fs::write(path, b"left behind").map_err(harness)
+}
+
+/// Keeps mapped what was outgrown.
+struct Hoarder;
+
+impl Trick for Hoarder {
+    fn perform(
+        &mut self,
+        stage: &mut Stage<'_>,
+        action: &Action,
+    ) -> Result<Observation, HostError> {
+        stage.perform(action)
+    }
+
+    fn mapped_objects(&mut self, stage: &mut Stage<'_>) -> Result<usize, HostError> {
+        let ports = stage.scene.clients.values().chain(stage.scene.servers.values());
+        let outgrown: usize = ports.map(|port| port.growths).sum();
+        Ok(stage.host.mapped_objects()? + outgrown)
+    }
+}
+
+/// Damages what is loaned when its port grows.
+#[derive(Default)]
+struct Spoiler {
+    spoils: bool,
+}
+
+impl Trick for Spoiler {
+    fn perform(
+        &mut self,
+        stage: &mut Stage<'_>,
+        action: &Action,
+    ) -> Result<Observation, HostError> {
+        let longest = stage.scene.loans_from(action).map_or(usize::MAX, |port| port.longest);
+        let reported = stage.perform(action)?;
+        self.spoils = matches!(reported, Observation::Loaned { len, .. } if len > longest);
+        Ok(reported)
+    }
+
+    fn audit(&mut self, stage: &mut Stage<'_>) -> Result<Vec<Damage>, HostError> {
+        let mut damage = stage.host.audit()?;
+        if let Some((&holder, loan)) =
+            stage.scene.loans.iter().find(|(_, loan)| self.spoils && loan.len > 0)
+        {
+            let mut bytes = bytes::written(loan.id, loan.len);
+            bytes::flip(bytes.first_mut());
+            let mismatch = payload::check(loan.id, &bytes).err();
+            damage.extend(mismatch.map(|mismatch| Damage { holder, mismatch }));
+        }
+        Ok(damage)
+    }
+}

@@ -1,0 +1,211 @@
+//! Teeth: hosts that break one promise on purpose, to show that a check can fail.
+//!
+//! A saboteur wraps a real host and falsifies what it observes, or does something else
+//! than it was asked to. Each is a defect iceoryx2 could have; [`crate::teeth`] shows that
+//! the engine catches every one of them, by the name of the promise it breaks.
+
+mod answers;
+mod bytes;
+mod delivery;
+mod leaks;
+mod limits;
+mod loans;
+mod openings;
+mod origins;
+mod overflow;
+mod process;
+mod scene;
+
+use serde::Serialize;
+
+use super::{
+    Action, ActionKind, Damage, Host, HostError, Key, Observation, Received, variant::Variant,
+};
+use crate::{model::Promise, sandbox::Domain, scenario::Settings};
+
+use scene::Scene;
+
+/// One way of breaking a promise.
+#[derive(Debug, Serialize)]
+pub struct Sabotage {
+    /// Its name: what goes wrong, in a few words.
+    #[serde(rename = "saboteur")]
+    pub id: &'static str,
+    /// The promise it breaks.
+    pub breaks: Promise,
+    /// What it does, in a sentence.
+    pub what: &'static str,
+    #[serde(skip)]
+    trick: fn() -> Box<dyn Trick>,
+}
+
+impl Sabotage {
+    /// All of them, those that break one promise next to each other.
+    #[must_use]
+    pub fn all() -> Vec<&'static Self> {
+        let files = [
+            process::ALL,
+            loans::ALL,
+            leaks::ALL,
+            bytes::ALL,
+            origins::ALL,
+            delivery::ALL,
+            overflow::ALL,
+            limits::ALL,
+            answers::ALL,
+            openings::ALL,
+        ];
+        let mut all: Vec<_> = files.into_iter().flatten().collect();
+        all.sort_by_key(|sabotage| sabotage.breaks);
+        all
+    }
+
+    /// The one of this name.
+    #[must_use]
+    pub fn named(id: &str) -> Option<&'static Self> {
+        Self::all().into_iter().find(|sabotage| sabotage.id == id)
+    }
+}
+
+/// What makes a saboteur: what it does instead.
+trait Trick {
+    /// Performs the action, or something else, and reports whatever it likes.
+    fn perform(&mut self, stage: &mut Stage<'_>, action: &Action)
+    -> Result<Observation, HostError>;
+
+    /// Re-reads what is held.
+    fn audit(&mut self, stage: &mut Stage<'_>) -> Result<Vec<Damage>, HostError> {
+        stage.host.audit()
+    }
+
+    /// Counts what is mapped.
+    fn mapped_objects(&mut self, stage: &mut Stage<'_>) -> Result<usize, HostError> {
+        stage.host.mapped_objects()
+    }
+}
+
+/// What a trick has to work with.
+struct Stage<'a> {
+    host: &'a mut dyn Host,
+    participant: Key,
+    scene: &'a Scene,
+    domain: &'a Domain,
+}
+
+impl Stage<'_> {
+    fn perform(&mut self, action: &Action) -> Result<Observation, HostError> {
+        self.host.perform(self.participant, action)
+    }
+}
+
+/// Does what it is asked to and lies about the outcome.
+fn lie(
+    mut lie: impl FnMut(&Scene, &Action, Observation) -> Observation + 'static,
+) -> Box<dyn Trick> {
+    deed(move |stage, action| {
+        let truth = stage.perform(action)?;
+        Ok(lie(stage.scene, action, truth))
+    })
+}
+
+/// Lies about every request a server receives.
+fn requests_look(change: impl FnMut(&Scene, &mut Received) + 'static) -> Box<dyn Trick> {
+    messages_look(ActionKind::ReceiveRequest, change)
+}
+
+/// Lies about every response a client receives.
+fn responses_look(change: impl FnMut(&Scene, &mut Received) + 'static) -> Box<dyn Trick> {
+    messages_look(ActionKind::ReceiveResponse, change)
+}
+
+fn messages_look(
+    kind: ActionKind,
+    mut change: impl FnMut(&Scene, &mut Received) + 'static,
+) -> Box<dyn Trick> {
+    lie(move |scene, action, mut truth| {
+        if let Observation::Received(received) = &mut truth
+            && ActionKind::from(action) == kind
+        {
+            change(scene, received);
+        }
+        truth
+    })
+}
+
+/// Does something else than it is asked to.
+struct Deed<F>(F);
+
+impl<F> Trick for Deed<F>
+where
+    F: FnMut(&mut Stage<'_>, &Action) -> Result<Observation, HostError>,
+{
+    fn perform(
+        &mut self,
+        stage: &mut Stage<'_>,
+        action: &Action,
+    ) -> Result<Observation, HostError> {
+        self.0(stage, action)
+    }
+}
+
+fn deed(
+    deed: impl FnMut(&mut Stage<'_>, &Action) -> Result<Observation, HostError> + 'static,
+) -> Box<dyn Trick> {
+    Box::new(Deed(deed))
+}
+
+fn refused(error: &str) -> Observation {
+    Observation::Refused(error.to_owned())
+}
+
+/// Whether an observation is a refusal with an error that contains `name`.
+fn refuses(observation: &Observation, name: &str) -> bool {
+    matches!(observation, Observation::Refused(error) if error.contains(name))
+}
+
+/// A host with a trick.
+pub struct Saboteur {
+    host: Box<dyn Host>,
+    trick: Box<dyn Trick>,
+    scene: Scene,
+    domain: Domain,
+}
+
+impl Saboteur {
+    /// Sabotages `host`, which works in `domain` with these service settings on a variant.
+    #[must_use]
+    pub fn new(
+        host: Box<dyn Host>,
+        sabotage: &Sabotage,
+        settings: Settings,
+        domain: Domain,
+        variant: Variant,
+    ) -> Self {
+        Self { host, trick: (sabotage.trick)(), scene: Scene::new(settings, variant), domain }
+    }
+
+    /// The trick and what it has to work with.
+    fn act(&mut self, participant: Key) -> (&mut dyn Trick, Stage<'_>) {
+        let Self { host, trick, scene, domain } = self;
+        (&mut **trick, Stage { host: host.as_mut(), participant, scene, domain })
+    }
+}
+
+impl Host for Saboteur {
+    fn perform(&mut self, participant: Key, action: &Action) -> Result<Observation, HostError> {
+        let (trick, mut stage) = self.act(participant);
+        let reported = trick.perform(&mut stage, action)?;
+        self.scene.note(action, &reported);
+        Ok(reported)
+    }
+
+    fn audit(&mut self) -> Result<Vec<Damage>, HostError> {
+        let (trick, mut stage) = self.act(Key::default());
+        trick.audit(&mut stage)
+    }
+
+    fn mapped_objects(&mut self) -> Result<usize, HostError> {
+        let (trick, mut stage) = self.act(Key::default());
+        trick.mapped_objects(&mut stage)
+    }
+}
