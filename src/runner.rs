@@ -164,13 +164,8 @@ impl Runner {
             Some(sandbox) => sandbox,
             none => none.insert(Sandbox::new()?),
         };
-        let config = match scenario.service.via {
-            SettingsVia::Builder => sandbox.config_path(),
-            SettingsVia::ConfigFile => sandbox.write_config(
-                &format!("scenario-{}", self.scenarios),
-                &scenario.service.to_config_fragment(),
-            )?,
-        };
+        let name = format!("scenario-{}", self.scenarios);
+        let config = sandbox.config_for(&name, &scenario.service)?;
         Ok((sandbox.dir().to_owned(), config))
     }
 

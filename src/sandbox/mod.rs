@@ -28,6 +28,8 @@ use std::{
 
 use tempfile::TempDir;
 
+use crate::scenario::{Settings, SettingsVia};
+
 pub use census::{Census, Leftover};
 
 /// Where Linux keeps POSIX shared-memory objects.
@@ -210,6 +212,18 @@ impl Sandbox {
         let path = self.dir.path().join(format!("{name}.toml"));
         fs::write(&path, config.to_string()).map_err(SandboxError::io("write", &path))?;
         Ok(path)
+    }
+
+    /// The config file that a service with these settings needs: the one every sandbox has,
+    /// or `<name>.toml` if the settings are to come from a config file.
+    ///
+    /// # Errors
+    /// If the file cannot be written.
+    pub fn config_for(&self, name: &str, settings: &Settings) -> Result<PathBuf, SandboxError> {
+        match settings.via {
+            SettingsVia::Builder => Ok(self.config_path()),
+            SettingsVia::ConfigFile => self.write_config(name, &settings.to_config_fragment()),
+        }
     }
 
     /// What the domain holds beyond what iceoryx2 leaves by design.
