@@ -1,12 +1,16 @@
 //! How widely the promises were put to the test: not how often, but in how many
 //! different situations.
 
+mod checks;
+
 use std::{collections::BTreeMap, fmt};
 
 use serde::{Deserialize, Serialize};
 use strum::IntoEnumIterator as _;
 
 use crate::{actor::ActionKind, model::Promise, runner::Layout, scenario::Strategy};
+
+pub(crate) use checks::{Checks, Situation};
 
 /// When a promise was held against iceoryx2.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -20,7 +24,19 @@ pub enum Occasion {
 
 /// What looks at the whole rather than at one step.
 #[derive(
-    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, strum::Display,
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Hash,
+    PartialOrd,
+    Ord,
+    Serialize,
+    Deserialize,
+    strum::Display,
+    strum::EnumCount,
+    strum::EnumIter,
 )]
 #[serde(rename_all = "kebab-case")]
 #[strum(serialize_all = "kebab-case")]
@@ -55,6 +71,7 @@ impl fmt::Display for Occasion {
     Serialize,
     Deserialize,
     strum::Display,
+    strum::EnumCount,
     strum::EnumIter,
 )]
 #[serde(rename_all = "kebab-case")]

@@ -1,8 +1,9 @@
 //! Performs actions on the real iceoryx2, in this process.
 
-use std::{collections::HashMap, path::Path};
+use std::path::Path;
 
 use iceoryx2::{port::update_connections::UpdateConnections, prelude::*};
+use litemap::LiteMap;
 
 use super::{
     Action, Damage, Host, HostError, Key, Observation, PortId, Received, ReportedSettings,
@@ -29,14 +30,14 @@ pub struct InProcess<S: Service> {
     config: Config,
     service: ServiceName,
     settings: Settings,
-    participants: HashMap<Key, (Node<S>, version::Factory<S>)>,
-    clients: HashMap<Key, version::Client<S>>,
-    servers: HashMap<Key, version::Server<S>>,
-    requests: HashMap<Key, Written<version::RequestMut<S>>>,
-    pending: HashMap<Key, Written<version::PendingResponse<S>>>,
-    active: HashMap<Key, Written<version::ActiveRequest<S>>>,
-    loaned: HashMap<Key, Written<version::ResponseMut<S>>>,
-    responses: HashMap<Key, Written<version::Response<S>>>,
+    participants: LiteMap<Key, (Node<S>, version::Factory<S>)>,
+    clients: LiteMap<Key, version::Client<S>>,
+    servers: LiteMap<Key, version::Server<S>>,
+    requests: LiteMap<Key, Written<version::RequestMut<S>>>,
+    pending: LiteMap<Key, Written<version::PendingResponse<S>>>,
+    active: LiteMap<Key, Written<version::ActiveRequest<S>>>,
+    loaned: LiteMap<Key, Written<version::ResponseMut<S>>>,
+    responses: LiteMap<Key, Written<version::Response<S>>>,
 }
 
 /// Something with a payload, and what the payload is.
@@ -56,15 +57,15 @@ fn done<E: std::fmt::Debug>(result: Result<(), E>) -> Observation {
 }
 
 /// The object a resolved action names. That it exists is the model's business.
-fn object<T>(map: &HashMap<Key, T>, key: Key) -> Result<&T, HostError> {
+fn object<T>(map: &LiteMap<Key, T>, key: Key) -> Result<&T, HostError> {
     map.get(&key).ok_or_else(|| HostError::Harness(format!("{key} does not exist")))
 }
 
-fn take<T>(map: &mut HashMap<Key, T>, key: Key) -> Result<T, HostError> {
+fn take<T>(map: &mut LiteMap<Key, T>, key: Key) -> Result<T, HostError> {
     map.remove(&key).ok_or_else(|| HostError::Harness(format!("{key} does not exist")))
 }
 
-fn forget<T>(map: &mut HashMap<Key, T>, key: Key) -> Result<Observation, HostError> {
+fn forget<T>(map: &mut LiteMap<Key, T>, key: Key) -> Result<Observation, HostError> {
     take(map, key).map(|object| {
         drop(object);
         Observation::Done
@@ -172,14 +173,14 @@ impl<S: Service> InProcess<S> {
             config,
             service,
             settings,
-            participants: HashMap::new(),
-            clients: HashMap::new(),
-            servers: HashMap::new(),
-            requests: HashMap::new(),
-            pending: HashMap::new(),
-            active: HashMap::new(),
-            loaned: HashMap::new(),
-            responses: HashMap::new(),
+            participants: LiteMap::new(),
+            clients: LiteMap::new(),
+            servers: LiteMap::new(),
+            requests: LiteMap::new(),
+            pending: LiteMap::new(),
+            active: LiteMap::new(),
+            loaned: LiteMap::new(),
+            responses: LiteMap::new(),
         })
     }
 
@@ -346,7 +347,7 @@ impl<S: Service> Host for InProcess<S> {
             Action::DropServer { server } => return forget(&mut self.servers, server),
             Action::LoanRequest { client, new, id, len, form } => {
                 let (loan, observation) = loan!(object(&self.clients, client)?, id, len, form);
-                self.requests.extend(loan.map(|loan| (new, loan)));
+                loan.map(|loan| self.requests.insert(new, loan));
                 observation
             }
             Action::SendRequest { request, new } => {
@@ -381,7 +382,7 @@ impl<S: Service> Host for InProcess<S> {
             Action::LoanResponse { active, new, id, len, form } => {
                 let (loan, observation) =
                     loan!(object(&self.active, active)?.object, id, len, form);
-                self.loaned.extend(loan.map(|loan| (new, loan)));
+                loan.map(|loan| self.loaned.insert(new, loan));
                 observation
             }
             Action::SendResponse { response } => {

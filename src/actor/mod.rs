@@ -41,7 +41,16 @@ impl fmt::Display for Key {
 #[strum_discriminants(
     name(ActionKind),
     doc = "The kind of an action, without what it is done to.",
-    derive(Hash, PartialOrd, Ord, Serialize, Deserialize, strum::Display, strum::EnumIter),
+    derive(
+        Hash,
+        PartialOrd,
+        Ord,
+        Serialize,
+        Deserialize,
+        strum::Display,
+        strum::EnumCount,
+        strum::EnumIter
+    ),
     serde(rename_all = "kebab-case"),
     strum(serialize_all = "kebab-case"),
     allow(missing_docs)
