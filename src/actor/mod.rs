@@ -3,6 +3,7 @@
 //! An actor executes resolved actions and returns observations; it never judges.
 //! This file holds the plain data that crosses the border.
 
+pub mod bare;
 pub mod child;
 pub mod config_file;
 pub mod iox;
