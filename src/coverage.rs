@@ -1,5 +1,29 @@
 //! How widely the promises were put to the test: not how often, but in how many
 //! different situations.
+//!
+//! Every [`Outcome`](crate::lockstep::Outcome) carries its [`Coverage`]; merged over many
+//! scenarios, [`Reach`] says how much of what is possible was met, and names the rest.
+//!
+//! ```
+//! use iox2_gauntlet::{
+//!     actor::ActionKind,
+//!     coverage::{Cell, Coverage, InFlight, Occasion, Reach},
+//!     model::Promise,
+//!     runner::Layout,
+//!     scenario::Strategy,
+//! };
+//!
+//! let mut coverage = Coverage::default();
+//! coverage.note(Cell {
+//!     promise: Promise::RequestBytesArrive,
+//!     step: Occasion::Step(ActionKind::ReceiveRequest),
+//!     strategy: Some(Strategy::BestFit),
+//!     in_flight: InFlight::One,
+//! });
+//! let reach = Reach::of(&[(Layout::Together, coverage)].into());
+//! assert_eq!(reach.reached, 1);
+//! assert_eq!(reach.unreached.len(), reach.possible - 1);
+//! ```
 
 mod checks;
 

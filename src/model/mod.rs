@@ -4,6 +4,29 @@
 //! iceoryx2 may do with it, [`judge`](judge::judge) compares, and [`Model::apply`]
 //! follows what was observed. Where a promise exists the model is strict; where
 //! nothing is promised the prediction says so instead of guessing.
+//!
+//! ```
+//! use iox2_gauntlet::{
+//!     actor::Observation,
+//!     model::{Model, Promise, judge::judge},
+//!     scenario::{OpenMode, Settings, Step},
+//! };
+//!
+//! let mut model = Model::new(Settings::default(), Default::default());
+//! let create = Step::Join { how: OpenMode::Create, require: None };
+//!
+//! let first = model.resolve(&create).ok_or("nothing is in the way")?;
+//! assert_eq!(model.predict(&first).to_string(), "ok");
+//! model.apply(&first, &Observation::Done);
+//!
+//! // Now the service exists: whoever creates it again has to be refused.
+//! let second = model.resolve(&create).ok_or("nothing is in the way")?;
+//! let prediction = model.predict(&second);
+//! assert_eq!(prediction.to_string(), "AlreadyExists");
+//! let breach = judge(&second, &prediction, &Observation::Done).unwrap_err();
+//! assert_eq!(breach.promise, Promise::CreateAndOpen);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod expected;
 pub mod judge;
