@@ -1,5 +1,31 @@
 //! How widely the promises were put to the test: not how often, but in how many
 //! different situations.
+//!
+//! Every [`Outcome`](crate::lockstep::Outcome) carries its [`Coverage`]; merged over many
+//! scenarios, [`Reach`] says how much of what is possible was met, and names the rest.
+//!
+//! ```
+//! use iox2_gauntlet::{
+//!     actor::ActionKind,
+//!     coverage::{Cell, Coverage, InFlight, Occasion, Reach},
+//!     model::Promise,
+//!     runner::Layout,
+//!     scenario::Strategy,
+//! };
+//!
+//! let mut coverage = Coverage::default();
+//! coverage.note(Cell {
+//!     promise: Promise::RequestBytesArrive,
+//!     step: Occasion::Step(ActionKind::ReceiveRequest),
+//!     strategy: Some(Strategy::BestFit),
+//!     in_flight: InFlight::One,
+//! });
+//! let reach = Reach::of(&[(Layout::Together, coverage)].into());
+//! assert_eq!(reach.reached, 1);
+//! assert_eq!(reach.unreached.len(), reach.possible - 1);
+//! ```
+
+mod checks;
 
 use std::{collections::BTreeMap, fmt};
 
@@ -7,6 +33,8 @@ use serde::{Deserialize, Serialize};
 use strum::IntoEnumIterator as _;
 
 use crate::{actor::ActionKind, model::Promise, runner::Layout, scenario::Strategy};
+
+pub(crate) use checks::{Checks, Situation};
 
 /// When a promise was held against iceoryx2.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -20,7 +48,19 @@ pub enum Occasion {
 
 /// What looks at the whole rather than at one step.
 #[derive(
-    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, strum::Display,
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Hash,
+    PartialOrd,
+    Ord,
+    Serialize,
+    Deserialize,
+    strum::Display,
+    strum::EnumCount,
+    strum::EnumIter,
 )]
 #[serde(rename_all = "kebab-case")]
 #[strum(serialize_all = "kebab-case")]
@@ -55,6 +95,7 @@ impl fmt::Display for Occasion {
     Serialize,
     Deserialize,
     strum::Display,
+    strum::EnumCount,
     strum::EnumIter,
 )]
 #[serde(rename_all = "kebab-case")]

@@ -28,7 +28,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     actor::{Action, Host, HostError, Key, Observation},
-    coverage::{Cell, Coverage, InFlight, Occasion, Whole},
+    coverage::{Cell, Checks, Coverage, InFlight, Occasion, Situation, Whole},
     model::{
         Model, MostMapped, Prediction, Promise, Switch,
         judge::{self, Breach, Judged},
@@ -167,16 +167,16 @@ pub fn run(
         model: Model::new(scenario.service.clone(), quirks.clone()),
         host,
         observer,
-        checks: BTreeMap::new(),
-        coverage: Coverage::default(),
+        checks: Checks::new(),
         sightings: BTreeMap::new(),
         performed: 0,
         skipped: 0,
     };
     let end = run.all(scenario).err().unwrap_or(End::Kept);
+    let coverage = run.checks.coverage();
     Outcome {
-        checks: run.checks,
-        coverage: run.coverage,
+        checks: coverage.checks(),
+        coverage,
         sightings: run.sightings,
         known_leftovers: run.model.known_leftovers(),
         performed: run.performed,
@@ -189,8 +189,7 @@ struct Run<'a> {
     model: Model,
     host: &'a mut dyn Host,
     observer: &'a mut dyn Observer,
-    checks: BTreeMap<Promise, u64>,
-    coverage: Coverage,
+    checks: Checks,
     sightings: BTreeMap<Switch, u64>,
     performed: usize,
     skipped: usize,
@@ -225,15 +224,11 @@ impl Run<'_> {
             broken(breach)
         })?;
         let strategy = self.model.strategy_at(action, &observation);
-        let step = Occasion::Step(action.into());
-        let mut note = |promise| {
-            *self.checks.entry(promise).or_default() += 1;
-            self.coverage.note(Cell { promise, step, strategy, in_flight });
-        };
+        let situation = Situation { step: Occasion::Step(action.into()), strategy, in_flight };
         match judged {
-            Judged::Kept(promises) => {
-                let more = self.model.also_at_stake(action, &observation);
-                promises.into_iter().chain(more).for_each(&mut note);
+            Judged::Kept(mut promises) => {
+                promises.extend(self.model.also_at_stake(action, &observation));
+                self.checks.note(situation, &promises);
             }
             Judged::Sighted(switch) => *self.sightings.entry(switch).or_default() += 1,
         }
@@ -246,7 +241,7 @@ impl Run<'_> {
                     observed: damage.mismatch.to_string(),
                 }));
             }
-            note(Promise::HeldDataStaysIntact);
+            self.checks.note(situation, &[Promise::HeldDataStaysIntact]);
         }
         Ok(())
     }
@@ -285,10 +280,9 @@ impl Run<'_> {
         })?;
         let promise = Promise::UnusedMemoryIsReleased;
         if mapped <= most {
-            *self.checks.entry(promise).or_default() += 1;
             let in_flight = InFlight::from(self.model.messages_in_flight());
             let step = Occasion::Whole(Whole::MappedMemory);
-            self.coverage.note(Cell { promise, step, strategy: None, in_flight });
+            self.checks.note(Situation { step, strategy: None, in_flight }, &[promise]);
         } else if let Some((switch, limit)) = tolerated
             && mapped <= limit
         {

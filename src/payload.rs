@@ -139,18 +139,14 @@ pub fn check(id: MessageId, bytes: &[u8]) -> Result<(), Mismatch> {
     /// exact search after a difference costs nothing.
     const BLOCK: usize = 256;
 
-    let base = base(id);
     let mut blocks = bytes.chunks_exact(BLOCK);
-    let mut z = base;
+    let mut z = base(id);
     let mut offset = 0;
     for block in &mut blocks {
         let mut difference = 0;
         for (lane, chunk) in block.chunks_exact(8).enumerate() {
             let z = z.wrapping_add((lane as u64).wrapping_mul(STRIDE));
-            let found = u64::from_le_bytes([
-                chunk[0], chunk[1], chunk[2], chunk[3], chunk[4], chunk[5], chunk[6], chunk[7],
-            ]);
-            difference |= found ^ z ^ (z >> 31);
+            difference |= little_endian(chunk) ^ z ^ (z >> 31);
         }
         if difference != 0 {
             return Err(describe(id, bytes, offset));
@@ -158,12 +154,25 @@ pub fn check(id: MessageId, bytes: &[u8]) -> Result<(), Mismatch> {
         offset += BLOCK;
         z = z.wrapping_add(STRIDE.wrapping_mul((BLOCK / 8) as u64));
     }
-    for (position, &found) in bytes.iter().enumerate().skip(offset) {
-        if found != byte_at(id, position) {
-            return Err(describe(id, bytes, offset));
-        }
+    let mut difference = 0;
+    let mut words = blocks.remainder().chunks_exact(8);
+    for chunk in &mut words {
+        difference |= little_endian(chunk) ^ z ^ (z >> 31);
+        z = z.wrapping_add(STRIDE);
+    }
+    let last = (z ^ (z >> 31)).to_le_bytes();
+    let ends_well = words.remainder().iter().zip(last).all(|(&found, expected)| found == expected);
+    if difference != 0 || !ends_well {
+        return Err(describe(id, bytes, offset));
     }
     Ok(())
+}
+
+/// The first eight bytes as a word.
+fn little_endian(bytes: &[u8]) -> u64 {
+    u64::from_le_bytes([
+        bytes[0], bytes[1], bytes[2], bytes[3], bytes[4], bytes[5], bytes[6], bytes[7],
+    ])
 }
 
 /// Whose bytes a window looks like.

@@ -1,4 +1,23 @@
 //! Runs scenarios in child processes, in either layout, whatever iceoryx2 does.
+//!
+//! A panic, a fault or a hang of iceoryx2 ends a child, never the runner: it is an
+//! [`End::Stopped`] like any other outcome. After each scenario the runner takes a census
+//! of what was left. The children are the `gauntlet` program itself.
+//!
+//! ```no_run
+//! use iox2_gauntlet::{
+//!     actor::child::Executable,
+//!     runner::{Layout, Runner},
+//!     scenario::generate::scenario_of_run,
+//! };
+//!
+//! let mut runner = Runner::new(Executable::gauntlet("target/release/gauntlet"));
+//! for layout in [Layout::Together, Layout::Apart] {
+//!     let judgement = runner.judge(&scenario_of_run(1, 0), layout, false)?;
+//!     println!("{layout:?}: {:?}", judgement.outcome.end);
+//! }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -216,10 +235,8 @@ impl Runner {
             Some(sandbox) => sandbox,
             none => none.insert(Sandbox::new()?),
         };
-        let config = match scenario.service.to_config_fragment() {
-            None => sandbox.config_path(),
-            Some(keys) => sandbox.write_config(&format!("scenario-{}", self.scenarios), &keys)?,
-        };
+        let name = format!("scenario-{}", self.scenarios);
+        let config = sandbox.config_for(&name, &scenario.service)?;
         Ok((sandbox.dir().to_owned(), config))
     }
 

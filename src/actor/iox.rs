@@ -1,8 +1,9 @@
 //! Performs actions on the real iceoryx2, in this process.
 
-use std::{collections::HashMap, path::Path};
+use std::path::Path;
 
 use iceoryx2::{port::update_connections::UpdateConnections, prelude::*};
+use litemap::LiteMap;
 
 use super::{
     Action, Damage, Host, HostError, Key, Observation, PortId, Received, ReportedSettings,
@@ -39,14 +40,14 @@ where
     config: Config,
     service: ServiceName,
     settings: Settings,
-    participants: HashMap<Key, Participant<S, Req, Res>>,
-    clients: HashMap<Key, version::Client<S, Req, Res>>,
-    servers: HashMap<Key, version::Server<S, Req, Res>>,
-    requests: HashMap<Key, Written<version::RequestMut<S, Req, Res>>>,
-    pending: HashMap<Key, Written<version::PendingResponse<S, Req, Res>>>,
-    active: HashMap<Key, Written<version::ActiveRequest<S, Req, Res>>>,
-    loaned: HashMap<Key, Written<version::ResponseMut<S, Res>>>,
-    responses: HashMap<Key, Written<version::Response<S, Res>>>,
+    participants: LiteMap<Key, Participant<S, Req, Res>>,
+    clients: LiteMap<Key, version::Client<S, Req, Res>>,
+    servers: LiteMap<Key, version::Server<S, Req, Res>>,
+    requests: LiteMap<Key, Written<version::RequestMut<S, Req, Res>>>,
+    pending: LiteMap<Key, Written<version::PendingResponse<S, Req, Res>>>,
+    active: LiteMap<Key, Written<version::ActiveRequest<S, Req, Res>>>,
+    loaned: LiteMap<Key, Written<version::ResponseMut<S, Res>>>,
+    responses: LiteMap<Key, Written<version::Response<S, Res>>>,
 }
 
 /// A host without any object for the payloads of these settings, in the domain of a
@@ -106,15 +107,15 @@ fn done<E: std::fmt::Debug>(result: Result<(), E>) -> Observation {
 }
 
 /// The object a resolved action names. That it exists is the model's business.
-fn object<T>(map: &HashMap<Key, T>, key: Key) -> Result<&T, HostError> {
+fn object<T>(map: &LiteMap<Key, T>, key: Key) -> Result<&T, HostError> {
     map.get(&key).ok_or_else(|| HostError::Harness(format!("{key} does not exist")))
 }
 
-fn take<T>(map: &mut HashMap<Key, T>, key: Key) -> Result<T, HostError> {
+fn take<T>(map: &mut LiteMap<Key, T>, key: Key) -> Result<T, HostError> {
     map.remove(&key).ok_or_else(|| HostError::Harness(format!("{key} does not exist")))
 }
 
-fn forget<T>(map: &mut HashMap<Key, T>, key: Key) -> Result<Observation, HostError> {
+fn forget<T>(map: &mut LiteMap<Key, T>, key: Key) -> Result<Observation, HostError> {
     take(map, key).map(|object| {
         drop(object);
         Observation::Done
@@ -169,14 +170,14 @@ where
             config,
             service,
             settings,
-            participants: HashMap::new(),
-            clients: HashMap::new(),
-            servers: HashMap::new(),
-            requests: HashMap::new(),
-            pending: HashMap::new(),
-            active: HashMap::new(),
-            loaned: HashMap::new(),
-            responses: HashMap::new(),
+            participants: LiteMap::new(),
+            clients: LiteMap::new(),
+            servers: LiteMap::new(),
+            requests: LiteMap::new(),
+            pending: LiteMap::new(),
+            active: LiteMap::new(),
+            loaned: LiteMap::new(),
+            responses: LiteMap::new(),
         })
     }
 
@@ -288,10 +289,10 @@ where
                 let alignment = self.settings.request_payload_alignment;
                 let wanted = Wanted { id, len, form, alignment };
                 let (loan, observation) = Req::loan_request(object(&self.clients, client)?, wanted);
-                self.requests.extend(loan.map(|mut object| {
+                if let Some(mut object) = loan {
                     *object.user_header_mut() = id.seal();
-                    (new, Written { object, id: Some(id) })
-                }));
+                    self.requests.insert(new, Written { object, id: Some(id) });
+                }
                 observation
             }
             Action::SendRequest { request, new } => {
@@ -330,10 +331,10 @@ where
                 let wanted = Wanted { id, len, form, alignment };
                 let active = &object(&self.active, active)?.object;
                 let (loan, observation) = Res::loan_response(active, wanted);
-                self.loaned.extend(loan.map(|mut object| {
+                if let Some(mut object) = loan {
                     *object.user_header_mut() = id.seal();
-                    (new, Written { object, id: Some(id) })
-                }));
+                    self.loaned.insert(new, Written { object, id: Some(id) });
+                }
                 observation
             }
             Action::SendResponse { response } => {

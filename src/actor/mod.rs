@@ -3,6 +3,7 @@
 //! An actor executes resolved actions and returns observations; it never judges.
 //! This file holds the plain data that crosses the border.
 
+pub mod bare;
 pub mod child;
 pub mod config_file;
 pub mod iox;
@@ -44,7 +45,16 @@ impl fmt::Display for Key {
 #[strum_discriminants(
     name(ActionKind),
     doc = "The kind of an action, without what it is done to.",
-    derive(Hash, PartialOrd, Ord, Serialize, Deserialize, strum::Display, strum::EnumIter),
+    derive(
+        Hash,
+        PartialOrd,
+        Ord,
+        Serialize,
+        Deserialize,
+        strum::Display,
+        strum::EnumCount,
+        strum::EnumIter
+    ),
     serde(rename_all = "kebab-case"),
     strum(serialize_all = "kebab-case"),
     allow(missing_docs)

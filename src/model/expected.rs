@@ -2,6 +2,8 @@
 
 use std::{fmt, ops::RangeInclusive};
 
+use smallvec::SmallVec;
+
 use super::{Promise, Switch};
 use crate::{actor::PortId, payload::MessageId, scenario::Settings};
 
@@ -122,7 +124,7 @@ pub struct Prediction {
     /// The promise that decides between success and failure of the action.
     pub promise: Promise,
     /// Any of these.
-    pub allowed: Vec<Expected>,
+    pub allowed: SmallVec<[Expected; 1]>,
     /// What known quirks of this release make of it; a breach all the same, but one
     /// the run goes on after.
     pub tolerated: Vec<(Switch, Expected)>,

@@ -1,6 +1,7 @@
 //! Compares an observation with a prediction and names the promise that is broken.
 
 use serde::{Deserialize, Serialize};
+use smallvec::{SmallVec, smallvec};
 
 use super::{Candidate, Expected, Prediction, Promise, Switch};
 use crate::{
@@ -24,7 +25,7 @@ pub struct Breach {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Judged {
     /// These promises were at stake and kept.
-    Kept(Vec<Promise>),
+    Kept(SmallVec<[Promise; 16]>),
     /// A known quirk showed.
     Sighted(Switch),
 }
@@ -55,7 +56,7 @@ pub fn judge(
             .find(|(_, expected)| {
                 let only = Prediction {
                     promise: breach.promise,
-                    allowed: vec![expected.clone()],
+                    allowed: smallvec![expected.clone()],
                     tolerated: Vec::new(),
                 };
                 hold_against(action, &only, observation).is_ok()
@@ -69,10 +70,10 @@ fn hold_against(
     action: &Action,
     prediction: &Prediction,
     observation: &Observation,
-) -> Result<Vec<Promise>, Breach> {
+) -> Result<SmallVec<[Promise; 16]>, Breach> {
     let breach =
         |promise, observed: String| Breach { promise, expected: prediction.to_string(), observed };
-    let mut checked = vec![Promise::NeverCrashes, Promise::NeverHangs];
+    let mut checked: SmallVec<[_; 16]> = smallvec![Promise::NeverCrashes, Promise::NeverHangs];
     checked.extend(Some(prediction.promise).filter(|&promise| promise != Promise::NeverCrashes));
     match observation {
         Observation::Received(received) => {

@@ -4,6 +4,29 @@
 //! iceoryx2 may do with it, [`judge`](judge::judge) compares, and [`Model::apply`]
 //! follows what was observed. Where a promise exists the model is strict; where
 //! nothing is promised the prediction says so instead of guessing.
+//!
+//! ```
+//! use iox2_gauntlet::{
+//!     actor::Observation,
+//!     model::{Model, Promise, judge::judge},
+//!     scenario::{OpenMode, Settings, Step},
+//! };
+//!
+//! let mut model = Model::new(Settings::default(), Default::default());
+//! let create = Step::Join { how: OpenMode::Create, require: None };
+//!
+//! let first = model.resolve(&create).ok_or("nothing is in the way")?;
+//! assert_eq!(model.predict(&first).to_string(), "ok");
+//! model.apply(&first, &Observation::Done);
+//!
+//! // Now the service exists: whoever creates it again has to be refused.
+//! let second = model.resolve(&create).ok_or("nothing is in the way")?;
+//! let prediction = model.predict(&second);
+//! assert_eq!(prediction.to_string(), "AlreadyExists");
+//! let breach = judge(&second, &prediction, &Observation::Done).unwrap_err();
+//! assert_eq!(breach.promise, Promise::CreateAndOpen);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod expected;
 pub mod judge;
@@ -15,6 +38,9 @@ mod resolve;
 mod update;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use litemap::LiteMap;
+use smallvec::{SmallVec, smallvec};
 
 use crate::{
     actor::{Action, Key, Observation, PortId, Received},
@@ -44,6 +70,9 @@ pub const SHORTEST_IMPOSSIBLE: usize = 1 << 47;
 pub const SHORTEST_OVERFLOWING: usize = 1 << 48;
 
 /// The state iceoryx2 must be in.
+///
+/// What exists at a time is little and looked up at every step: maps of it are sorted
+/// vectors.
 #[derive(Debug, Clone)]
 pub struct Model {
     settings: Settings,
@@ -51,18 +80,18 @@ pub struct Model {
     quirks: BTreeSet<Switch>,
     next_key: u32,
     next_message: u64,
-    participants: BTreeMap<Key, Participant>,
-    clients: BTreeMap<Key, Port>,
-    servers: BTreeMap<Key, Port>,
+    participants: LiteMap<Key, Participant>,
+    clients: LiteMap<Key, Port>,
+    servers: LiteMap<Key, Port>,
     /// Id and strategy of every port there ever was.
-    strategies: BTreeMap<Key, (PortId, Strategy)>,
-    loaned_requests: BTreeMap<Key, LoanedRequest>,
-    pending: BTreeMap<Key, Pending>,
+    strategies: LiteMap<Key, (PortId, Strategy)>,
+    loaned_requests: LiteMap<Key, LoanedRequest>,
+    pending: LiteMap<Key, Pending>,
     /// Requests sent and not yet received, by client and server, oldest first.
-    in_flight: BTreeMap<(Key, Key), VecDeque<QueuedRequest>>,
-    active: BTreeMap<Key, Active>,
-    loaned_responses: BTreeMap<Key, LoanedResponse>,
-    responses: BTreeMap<Key, HeldResponse>,
+    in_flight: LiteMap<(Key, Key), VecDeque<QueuedRequest>>,
+    active: LiteMap<Key, Active>,
+    loaned_responses: LiteMap<Key, LoanedResponse>,
+    responses: LiteMap<Key, HeldResponse>,
     /// Pairs (client, server) in which the client has received a response, and so has
     /// mapped a segment of the server.
     mapped: BTreeSet<(Key, Key)>,
@@ -86,8 +115,8 @@ pub struct Model {
     sent_requests: Vec<MessageId>,
     /// Servers that were created when requests had been sent already, and how many.
     late: BTreeMap<Key, usize>,
-    /// The pending response each response was sent to.
-    answers: BTreeMap<MessageId, Key>,
+    /// Each response that was sent, and the pending response it was sent to.
+    answers: Vec<(MessageId, Key)>,
     /// Servers that have to discard requests nobody waits for, and pending responses
     /// for which a response was discarded.
     discarding: BTreeSet<Key>,
@@ -148,7 +177,7 @@ struct Pending {
     /// A server with a full buffer did not get it.
     discarded: bool,
     /// The servers the request went to.
-    targets: BTreeMap<Key, Target>,
+    targets: LiteMap<Key, Target>,
 }
 
 /// What one server can still do for a pending response.
@@ -239,16 +268,16 @@ impl Model {
             quirks,
             next_key: 0,
             next_message: 0,
-            participants: BTreeMap::new(),
-            clients: BTreeMap::new(),
-            servers: BTreeMap::new(),
-            strategies: BTreeMap::new(),
-            loaned_requests: BTreeMap::new(),
-            pending: BTreeMap::new(),
-            in_flight: BTreeMap::new(),
-            active: BTreeMap::new(),
-            loaned_responses: BTreeMap::new(),
-            responses: BTreeMap::new(),
+            participants: LiteMap::new(),
+            clients: LiteMap::new(),
+            servers: LiteMap::new(),
+            strategies: LiteMap::new(),
+            loaned_requests: LiteMap::new(),
+            pending: LiteMap::new(),
+            in_flight: LiteMap::new(),
+            active: LiteMap::new(),
+            loaned_responses: LiteMap::new(),
+            responses: LiteMap::new(),
             mapped: BTreeSet::new(),
             server_knows: BTreeSet::new(),
             acquainted: BTreeSet::new(),
@@ -260,7 +289,7 @@ impl Model {
             overflowed: BTreeSet::new(),
             sent_requests: Vec::new(),
             late: BTreeMap::new(),
-            answers: BTreeMap::new(),
+            answers: Vec::new(),
             discarding: BTreeSet::new(),
             unreturned: BTreeSet::new(),
             starved: BTreeSet::new(),
@@ -449,7 +478,7 @@ impl Model {
                 Some(Promise::LateServerGetsNoOldRequest)
             }
             Action::ReceiveResponse { pending, .. }
-                if self.answers.get(&id).is_some_and(|answered| answered != pending) =>
+                if self.answers.iter().any(|(answer, to)| *answer == id && to != pending) =>
             {
                 Some(Promise::ResponseReachesOnlyItsRequest)
             }
@@ -478,7 +507,11 @@ impl Model {
 
     /// Promises that are at stake only because of what happened before.
     #[must_use]
-    pub fn also_at_stake(&self, action: &Action, observation: &Observation) -> Vec<Promise> {
+    pub fn also_at_stake(
+        &self,
+        action: &Action,
+        observation: &Observation,
+    ) -> SmallVec<[Promise; 3]> {
         let received = matches!(observation, Observation::Received(_));
         let delivery = |key: &Key, overflow, discard| {
             let overflowed = (received && self.overflowed.contains(key)).then_some(overflow);
@@ -501,9 +534,9 @@ impl Model {
             _ if matches!(observation, Observation::Loaned { .. })
                 && self.follows_a_refusal(action) =>
             {
-                vec![Promise::RefusedLoanChangesNothing]
+                smallvec![Promise::RefusedLoanChangesNothing]
             }
-            _ => Vec::new(),
+            _ => SmallVec::new(),
         }
     }
 

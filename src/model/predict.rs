@@ -1,5 +1,7 @@
 //! What iceoryx2 may do with an action, and which promise says so.
 
+use smallvec::{SmallVec, smallvec};
+
 use super::{
     Active, Expected, GROWTHS, Model, Port, Prediction, Promise, SHORTEST_IMPOSSIBLE, Switch,
     TargetState,
@@ -18,7 +20,7 @@ pub(super) enum Room {
 }
 
 fn must(promise: Promise, expected: Expected) -> Prediction {
-    Prediction { promise, allowed: vec![expected], tolerated: Vec::new() }
+    Prediction { promise, allowed: smallvec![expected], tolerated: Vec::new() }
 }
 
 impl Model {
@@ -202,13 +204,13 @@ impl Model {
         }
         let refused = Expected::Refused("ExceedsMaxNumberOfNodes");
         let allowed = if present >= self.settings.max_nodes {
-            vec![refused]
+            smallvec![refused]
         } else if present + lingering >= self.settings.max_nodes {
-            vec![Expected::Done, refused]
+            smallvec![Expected::Done, refused]
         } else if require.is_some() {
             return must(Promise::OpenChecksRequirements, Expected::Done);
         } else {
-            vec![Expected::Done]
+            smallvec![Expected::Done]
         };
         Prediction { promise: Promise::NodeLimit, allowed, tolerated: Vec::new() }
     }
@@ -399,18 +401,18 @@ fn port_creation(
 ) -> Prediction {
     let created = Expected::PortCreated { hint };
     let allowed = if exist >= limit {
-        vec![Expected::Refused(error)]
+        smallvec![Expected::Refused(error)]
     } else if exist + linger >= limit {
-        vec![created, Expected::Refused(error)]
+        smallvec![created, Expected::Refused(error)]
     } else {
-        vec![created]
+        smallvec![created]
     };
     Prediction { promise, allowed, tolerated: Vec::new() }
 }
 
 fn predict_loan(port: &Port, len: usize, loaned: usize, limit: usize) -> Prediction {
     let too_many = loaned >= limit;
-    let mut allowed = Vec::new();
+    let mut allowed = SmallVec::new();
     let promise = if port.strategy == Strategy::Static && len > port.hint {
         allowed.push(Expected::Refused("ExceedsMaxLoanSize"));
         Promise::StaticRefusesLongerThanHint

@@ -2,58 +2,73 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
+use smallvec::SmallVec;
+
 use super::{
-    Candidate, Expected, Model, Pending, Prediction, Promise, QueuedRequest, QueuedResponse, Switch,
+    Candidate, Expected, Model, Pending, Prediction, Promise, QueuedRequest, QueuedResponse,
+    Switch, Target,
 };
 use crate::actor::Key;
 
+/// The connections of a receiver, merged: a connection gives its messages in order, of
+/// several connections any may be first.
+#[derive(Default)]
+struct Merge {
+    allowed: SmallVec<[Expected; 1]>,
+    must_deliver: bool,
+    must_refuse: bool,
+    may_refuse: bool,
+}
+
 /// What waits in one connection.
-struct Source {
+struct Source<Q> {
     /// The receiver holds as much from this connection as it may.
     blocked: bool,
     /// Messages in the order in which they were sent, and whether each is sure to be there.
-    queue: Vec<(Candidate, bool)>,
+    queue: Q,
     /// There are also messages that are to be skipped.
     skips: bool,
 }
 
 /// What follows from all connections of a receiver.
 struct Delivery {
-    allowed: Vec<Expected>,
+    allowed: SmallVec<[Expected; 1]>,
     /// The limit on held messages is what decides.
     is_limited: bool,
 }
 
-/// Merges connections: a connection gives its messages in order, of several connections
-/// any may be first.
-fn merge(sources: &[Source]) -> Delivery {
-    let mut allowed = Vec::new();
-    let (mut must_deliver, mut must_refuse, mut may_refuse) = (false, false, false);
-    for Source { blocked, queue, skips } in sources {
-        // What may be lost may be passed over.
-        let certain = queue.iter().position(|(_, certain)| *certain);
-        let next = certain.map_or(queue.len(), |at| at + 1);
-        match (blocked, certain) {
-            (false, certain) => {
-                must_deliver |= certain.is_some();
-                let candidates = queue[..next].iter().map(|(candidate, _)| candidate.clone());
-                allowed.extend(candidates.map(Expected::Received));
+impl Merge {
+    fn add(&mut self, source: Source<impl Iterator<Item = (Candidate, bool)>>) {
+        let Source { blocked, queue, skips } = source;
+        let mut is_empty = true;
+        // What may be lost may be passed over, up to the first that is certain.
+        for (candidate, is_certain) in queue {
+            is_empty = false;
+            if !blocked {
+                self.allowed.push(Expected::Received(candidate));
             }
-            (true, Some(_)) => must_refuse = true,
-            (true, None) => may_refuse |= *skips || !queue.is_empty(),
+            if is_certain {
+                *if blocked { &mut self.must_refuse } else { &mut self.must_deliver } = true;
+                return;
+            }
         }
+        self.may_refuse |= blocked && (skips || !is_empty);
     }
-    if !must_deliver {
-        if must_refuse || may_refuse {
-            allowed.push(Expected::Refused("ExceedsMaxBorrows"));
+
+    fn delivery(self) -> Delivery {
+        let Self { mut allowed, must_deliver, must_refuse, may_refuse } = self;
+        if !must_deliver {
+            if must_refuse || may_refuse {
+                allowed.push(Expected::Refused("ExceedsMaxBorrows"));
+            }
+            // Requests that may be lost, or are to be discarded, can end a receive
+            // before another connection's limit is noticed.
+            if !must_refuse || !allowed.iter().all(|e| matches!(e, Expected::Refused(_))) {
+                allowed.push(Expected::Nothing);
+            }
         }
-        // Requests that may be lost, or are to be discarded, can end a receive
-        // before another connection's limit is noticed.
-        if !must_refuse || !allowed.iter().all(|e| matches!(e, Expected::Refused(_))) {
-            allowed.push(Expected::Nothing);
-        }
+        Delivery { allowed, is_limited: must_refuse && !must_deliver }
     }
-    Delivery { allowed, is_limited: must_refuse && !must_deliver }
 }
 
 impl QueuedRequest {
@@ -70,31 +85,30 @@ impl QueuedResponse {
 
 impl Model {
     pub(super) fn predict_receive_request(&self, server: Key) -> Prediction {
-        let mut sources = Vec::new();
+        let mut merge = Merge::default();
         let mut expects_fire_and_forget = false;
         for ((client, _), queue) in self.queues_to(server) {
             let is_wanted = |request: &&QueuedRequest| {
                 self.settings.enable_fire_and_forget_requests
                     || self.pending.contains_key(&request.pending)
             };
-            let wanted: Vec<_> = queue.iter().filter(is_wanted).collect();
-            expects_fire_and_forget |= wanted
-                .iter()
+            let wanted = || queue.iter().filter(is_wanted);
+            expects_fire_and_forget |= wanted()
                 .find(|request| request.certain)
                 .is_some_and(|request| !self.pending.contains_key(&request.pending));
-            sources.push(Source {
+            merge.add(Source {
                 blocked: self.active_of(*client, server)
                     >= self.settings.max_active_requests_per_client,
-                queue: wanted.iter().map(|r| (r.candidate(), r.certain)).collect(),
-                skips: wanted.len() < queue.len(),
+                queue: wanted().map(|r| (r.candidate(), r.certain)),
+                skips: wanted().count() < queue.len(),
             });
         }
-        let Delivery { allowed, is_limited } = merge(&sources);
+        let Delivery { allowed, is_limited } = merge.delivery();
         let promise = if is_limited {
             Promise::BorrowLimit
         } else if expects_fire_and_forget {
             Promise::FireAndForgetDelivers
-        } else if allowed != [Expected::Nothing] {
+        } else if allowed[..] != [Expected::Nothing] {
             Promise::NoRequestIsLost
         } else if self.late.contains_key(&server) {
             Promise::LateServerGetsNoOldRequest
@@ -131,18 +145,19 @@ impl Model {
 
     pub(super) fn predict_receive_response(&self, pending_key: Key) -> Prediction {
         let pending = &self.pending[&pending_key];
-        let source = |(server, queue): (Key, &VecDeque<QueuedResponse>)| Source {
-            blocked: self.held_responses_of(pending_key, server)
-                >= self.settings.max_borrowed_responses_per_pending_response,
-            queue: queue.iter().map(|r| (r.candidate(), r.certain)).collect(),
-            skips: false,
-        };
-        let sources: Vec<_> =
-            pending.targets.iter().map(|(&server, t)| source((server, &t.queue))).collect();
-        let Delivery { allowed, is_limited } = merge(&sources);
+        let mut merge = Merge::default();
+        for (&server, Target { queue, .. }) in &pending.targets {
+            merge.add(Source {
+                blocked: self.held_responses_of(pending_key, server)
+                    >= self.settings.max_borrowed_responses_per_pending_response,
+                queue: queue.iter().map(|r| (r.candidate(), r.certain)),
+                skips: false,
+            });
+        }
+        let Delivery { allowed, is_limited } = merge.delivery();
         let promise = if is_limited {
             Promise::BorrowLimit
-        } else if allowed == [Expected::Nothing] {
+        } else if allowed[..] == [Expected::Nothing] {
             Promise::ResponseReachesOnlyItsRequest
         } else {
             Promise::NoResponseIsLost

@@ -2,7 +2,7 @@
 //! act on, one that would wait for ever, and one that only the machine could refuse
 //! are skipped.
 
-use std::collections::BTreeMap;
+use litemap::LiteMap;
 
 use super::{LONGEST_AFFORDABLE, Model, SHORTEST_IMPOSSIBLE, SHORTEST_OVERFLOWING, Switch};
 use crate::{
@@ -16,14 +16,14 @@ use crate::{
 const UNREAD_TO_STEER_AT: usize = 4;
 
 /// The `index`-th of those keys that satisfy `which`, counted modulo their number.
-fn nth<T>(map: &BTreeMap<Key, T>, index: Nth, which: impl Fn(&T) -> bool) -> Option<Key> {
+fn nth<T>(map: &LiteMap<Key, T>, index: Nth, which: impl Fn(&T) -> bool) -> Option<Key> {
     let count = map.values().filter(|value| which(value)).count();
     let index = i64::from(index).checked_rem_euclid(i64::try_from(count).ok()?)?;
     let index = usize::try_from(index).ok()?;
     map.iter().filter(|(_, value)| which(value)).nth(index).map(|(key, _)| *key)
 }
 
-fn any<T>(map: &BTreeMap<Key, T>, index: Nth) -> Option<Key> {
+fn any<T>(map: &LiteMap<Key, T>, index: Nth) -> Option<Key> {
     nth(map, index, |_| true)
 }
 

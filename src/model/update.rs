@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use litemap::LiteMap;
+
 use super::{
     Active, HeldResponse, LoanedRequest, LoanedResponse, Model, Participant, Pending, Port,
     Promise, QueuedRequest, QueuedResponse, SHORTEST_IMPOSSIBLE, Switch, Target, TargetState,
@@ -183,8 +185,7 @@ impl Model {
 
     /// The server refreshed its connections: it knows every client that exists.
     fn server_looks(&mut self, server: Key) {
-        let clients: Vec<Key> = self.clients.keys().copied().collect();
-        self.server_knows.extend(clients.into_iter().map(|client| (server, client)));
+        self.server_knows.extend(self.clients.keys().map(|&client| (server, client)));
     }
 
     fn drop_pending(&mut self, key: Key) {
@@ -232,7 +233,7 @@ impl Model {
             hinted: false,
             haunted: self.outlived.contains(&loan.client),
             discarded: false,
-            targets: std::collections::BTreeMap::new(),
+            targets: LiteMap::new(),
         };
         let servers: Vec<(Key, bool)> =
             self.servers.iter().map(|(&key, port)| (key, port.handle)).collect();
@@ -307,7 +308,7 @@ impl Model {
     }
 
     fn response_sent(&mut self, loan: &LoanedResponse) {
-        self.answers.insert(loan.id, loan.pending);
+        self.answers.push((loan.id, loan.pending));
         let origin = self.servers.get(&loan.server).map_or(PortId::default(), |port| port.id);
         // A response sent after its active request is gone is nowhere promised to
         // arrive, nor to be dropped.
@@ -358,7 +359,8 @@ impl Model {
     fn answered_too_late(&mut self, loan: &LoanedResponse) {
         self.stale.insert((loan.client, loan.server));
         *self.unread.entry(loan.server).or_default() += 1;
-        let waiting = self.pending.values_mut().filter(|pending| pending.client == loan.client);
+        let pending = self.pending.iter_mut().map(|(_, pending)| pending);
+        let waiting = pending.filter(|pending| pending.client == loan.client);
         for target in waiting.filter_map(|pending| pending.targets.get_mut(&loan.server)) {
             endanger(&mut target.queue, Switch::OldResponsesFillBuffer);
         }
@@ -369,6 +371,13 @@ impl Model {
     fn forget_gone_servers(&mut self, receiving: Key) {
         let Some(pending) = self.pending.get(&receiving) else { return };
         let client = pending.client;
+        let has_gone_server = self
+            .acquainted
+            .iter()
+            .any(|(of, server)| *of == client && !self.servers.contains_key(server));
+        if !has_gone_server {
+            return;
+        }
         let finds_some = |server: &Key| {
             let target = pending.targets.get(server);
             target.is_some_and(|target| target.queue.iter().any(|response| response.certain))
@@ -436,6 +445,13 @@ impl Model {
     /// Forgets ports and participants nothing refers to any more, and what went with
     /// them.
     fn retire(&mut self) {
+        let all_have_handles = self.clients.values().all(|port| port.handle)
+            && self.servers.values().all(|port| port.handle)
+            && self.participants.values().all(|participant| participant.present);
+        // Most steps: nobody can be gone, and empty queues are as good as none.
+        if all_have_handles {
+            return;
+        }
         let gone: Vec<Key> =
             self.clients.keys().copied().filter(|&client| !self.client_lives(client)).collect();
         for client in gone {
@@ -463,7 +479,7 @@ impl Model {
                 .extend(self.acquainted.iter().filter(|(_, s)| *s == server).map(|(c, _)| *c));
             self.in_flight.retain(|(_, to), _| *to != server);
             self.unreturned.retain(|(of, _)| *of != server);
-            for pending in self.pending.values_mut() {
+            for (_, pending) in &mut self.pending {
                 let Some(target) = pending.targets.get_mut(&server) else { continue };
                 if target.state != TargetState::Closed {
                     target.state = TargetState::Abandoned;
@@ -511,7 +527,8 @@ impl Model {
             if servers.len() <= limit {
                 continue;
             }
-            for pending in self.pending.values_mut().filter(|pending| pending.client == client) {
+            let waiting = self.pending.iter_mut().filter(|(_, pending)| pending.client == client);
+            for (_, pending) in waiting {
                 for (_, target) in
                     pending.targets.iter_mut().filter(|(server, _)| servers.contains(server))
                 {

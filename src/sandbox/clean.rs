@@ -5,14 +5,14 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{Owner, SHM_DIR, SandboxError, census};
+use super::{Owner, SHM_DIR, SandboxError, census, parent_dir};
 
 /// What [`clean_dead_runs`] removed.
 #[derive(Debug, Default)]
 pub struct Cleaned {
     /// Objects removed from `/dev/shm`.
     pub shared_memory: Vec<String>,
-    /// Directories removed from the temporary directory.
+    /// Directories of sandboxes that were removed.
     pub directories: Vec<PathBuf>,
 }
 
@@ -20,12 +20,12 @@ pub struct Cleaned {
 /// longer run. Names of other programs and of living runs are left alone.
 ///
 /// # Errors
-/// If `/dev/shm` or the temporary directory cannot be listed.
+/// If `/dev/shm` or [`parent_dir`] cannot be listed.
 pub fn clean_dead_runs() -> Result<Cleaned, SandboxError> {
     let dead = |name: &str| Owner::of_file_name(name).is_some_and(|owner| !owner.is_alive());
     let mut cleaned = Cleaned { shared_memory: remove_shared_memory(dead), ..Cleaned::default() };
-    let temp = std::env::temp_dir();
-    let entries = fs::read_dir(&temp).map_err(SandboxError::io("list", &temp))?;
+    let parent = parent_dir();
+    let entries = fs::read_dir(&parent).map_err(SandboxError::io("list", &parent))?;
     for entry in entries.flatten() {
         if dead(&entry.file_name().to_string_lossy()) && fs::remove_dir_all(entry.path()).is_ok() {
             cleaned.directories.push(entry.path());

@@ -28,6 +28,8 @@ use std::{
 
 use tempfile::TempDir;
 
+use crate::scenario::Settings;
+
 pub use census::{Census, Leftover};
 
 /// Where Linux keeps POSIX shared-memory objects.
@@ -131,8 +133,8 @@ pub struct Sandbox {
 }
 
 impl Sandbox {
-    /// Makes an empty domain with a default config file below the system's
-    /// directory for temporary files.
+    /// Makes an empty domain with a default config file, in a directory below
+    /// [`parent_dir`].
     ///
     /// # Errors
     /// If the directory or the config file cannot be written.
@@ -141,7 +143,7 @@ impl Sandbox {
         check_shared_memory()?;
         let owner = Owner::this_process()?;
         let name = format!("{owner}-{}", COUNTER.fetch_add(1, Ordering::Relaxed));
-        let base = std::env::temp_dir();
+        let base = parent_dir();
         let dir = tempfile::Builder::new()
             .prefix(&format!("{name}-"))
             .tempdir_in(&base)
@@ -212,6 +214,18 @@ impl Sandbox {
         Ok(path)
     }
 
+    /// The config file that a service with these settings needs: the one every sandbox has,
+    /// or `<name>.toml` if the settings are to come from a config file.
+    ///
+    /// # Errors
+    /// If the file cannot be written.
+    pub fn config_for(&self, name: &str, settings: &Settings) -> Result<PathBuf, SandboxError> {
+        match settings.to_config_fragment() {
+            None => Ok(self.config_path()),
+            Some(keys) => self.write_config(name, &keys),
+        }
+    }
+
     /// What the domain holds beyond what iceoryx2 leaves by design.
     ///
     /// # Errors
@@ -219,6 +233,15 @@ impl Sandbox {
     pub fn census(&self) -> Result<Census, SandboxError> {
         Census::take(&self.prefix, &self.root())
     }
+}
+
+/// The directory in which sandboxes are made: `TMPDIR` if it is set, else [`SHM_DIR`].
+///
+/// iceoryx2 syncs the files it writes below its root path. On a disk that takes about as
+/// long as everything else a short scenario does.
+#[must_use]
+pub fn parent_dir() -> PathBuf {
+    std::env::var_os("TMPDIR").map_or_else(|| SHM_DIR.into(), PathBuf::from)
 }
 
 fn check_shared_memory() -> Result<(), SandboxError> {

@@ -5,6 +5,34 @@
 //! -1 down, newest first), and is taken modulo their number; a step with nothing to act
 //! on is skipped. So every sub-list of a scenario is a valid scenario, and shrinking
 //! needs no precondition.
+//!
+//! [`generate`] draws scenarios, [`mod@file`] reads and writes them, [`mod@shrink`] makes a
+//! failing one small. One written by hand is the same whether in Rust or in TOML:
+//!
+//! ```
+//! use iox2_gauntlet::scenario::{LoanForm, OpenMode, Scenario, Step, Strategy};
+//!
+//! let in_rust = Scenario::of_steps(vec![
+//!     Step::Join { how: OpenMode::Create, require: None },
+//!     Step::create_client(0, Strategy::BestFit, 8),
+//!     Step::LoanRequest { client: 0, len: 4096, form: LoanForm::WriteFromFn },
+//!     Step::SendRequest { request: -1 },
+//! ]);
+//! let in_toml = Scenario::parse(
+//!     r#"
+//!     schema = 1
+//!     steps = [
+//!         { join = { how = "create" } },
+//!         { create-client = { participant = 0, strategy = "best-fit", hint = 8 } },
+//!         { loan-request = { client = 0, len = 4096, form = "write-from-fn" } },
+//!         { send-request = { request = -1 } },
+//!     ]
+//!     "#,
+//!     "example.toml".as_ref(),
+//! )?;
+//! assert_eq!(in_rust, in_toml);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 pub mod file;
 pub(crate) mod full_load;

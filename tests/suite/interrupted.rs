@@ -2,7 +2,7 @@
 //! a run that was killed.
 
 use std::{
-    fs,
+    fs::{self, FileType},
     io::Read as _,
     path::Path,
     process::{Child, Command, ExitStatus, Stdio},
@@ -17,7 +17,7 @@ use iox2_gauntlet::{
     model::Promise,
     report::Verdict,
     runner::{Layout, Runner},
-    sandbox::{SHM_DIR, Sandbox},
+    sandbox::{self, SHM_DIR, Sandbox},
     scenario::{OpenMode, Scenario, Step},
 };
 use procfs::process::{Process, all_processes};
@@ -61,10 +61,9 @@ impl Run {
         let run = Self { process, out };
         let children = wait_for("children at work", || {
             let children = children_of(run.pid());
-            (!children.is_empty() && !run.left_in(Path::new(SHM_DIR)).is_empty())
-                .then_some(children)
+            (!children.is_empty() && !run.shared_memory().is_empty()).then_some(children)
         });
-        assert!(!run.left_in(&std::env::temp_dir()).is_empty());
+        assert!(!run.directories().is_empty());
         (run, children)
     }
 
@@ -84,11 +83,21 @@ impl Run {
         (status, said)
     }
 
-    /// Names of the run's own sandboxes in this directory.
-    fn left_in(&self, dir: &Path) -> Vec<String> {
+    /// What the run's own sandboxes have in `/dev/shm`.
+    fn shared_memory(&self) -> Vec<String> {
+        self.own(Path::new(SHM_DIR), |kind| kind.is_file())
+    }
+
+    /// Directories of the run's own sandboxes.
+    fn directories(&self) -> Vec<String> {
+        self.own(&sandbox::parent_dir(), |kind| kind.is_dir())
+    }
+
+    fn own(&self, dir: &Path, which: fn(&FileType) -> bool) -> Vec<String> {
         let own = format!("gnt-{}-", self.pid());
-        let names = fs::read_dir(dir).unwrap().flatten();
-        let names = names.map(|entry| entry.file_name().to_string_lossy().into_owned());
+        let entries = fs::read_dir(dir).unwrap().flatten();
+        let entries = entries.filter(|entry| entry.file_type().is_ok_and(|kind| which(&kind)));
+        let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
         names.filter(|name| name.starts_with(&own)).collect()
     }
 }
@@ -122,8 +131,8 @@ fn sigint_and_sigterm_end_a_run_and_leave_no_process_and_no_file() {
         let (status, said) = run.end();
         assert_eq!(status.code(), Some(130), "{signal:?}: {said}");
         wait_until_gone(&children);
-        assert_eq!(run.left_in(Path::new(SHM_DIR)), [""; 0]);
-        assert_eq!(run.left_in(&std::env::temp_dir()), [""; 0]);
+        assert_eq!(run.shared_memory(), [""; 0]);
+        assert_eq!(run.directories(), [""; 0]);
         // What it found until then is not lost.
         let report = fs::read_to_string(run.out.path().join("latest/report.json")).unwrap();
         let report: serde_json::Value = serde_json::from_str(&report).unwrap();
@@ -144,15 +153,15 @@ fn what_a_killed_run_left_is_cleaned_and_nothing_else() {
     run.signal(Signal::KILL);
     run.end();
     wait_until_gone(&children);
-    assert_ne!(run.left_in(Path::new(SHM_DIR)), [""; 0], "nothing was left to clean");
-    assert_ne!(run.left_in(&std::env::temp_dir()), [""; 0], "nothing was left to clean");
+    assert_ne!(run.shared_memory(), [""; 0], "nothing was left to clean");
+    assert_ne!(run.directories(), [""; 0], "nothing was left to clean");
 
     let clean = Command::new(env!("CARGO_BIN_EXE_gauntlet")).arg("clean").output().unwrap();
     let said = String::from_utf8(clean.stdout).unwrap();
     assert_eq!(clean.status.code(), Some(0), "{said}");
     assert!(said.contains(&format!("removed shared memory gnt-{}-", run.pid())), "{said}");
-    assert_eq!(run.left_in(Path::new(SHM_DIR)), [""; 0]);
-    assert_eq!(run.left_in(&std::env::temp_dir()), [""; 0]);
+    assert_eq!(run.shared_memory(), [""; 0]);
+    assert_eq!(run.directories(), [""; 0]);
 
     assert!(shared.exists() && living.config_path().exists() && foreign.exists(), "{said}");
     fs::remove_file(&foreign).unwrap();

@@ -3,6 +3,20 @@
 //! Each [`Family`] looks for another kind of trouble. Lengths are biased to
 //! boundaries: 0, 1, the hint and its neighbours, powers of two and their
 //! neighbours, page edges, repeats, and the far end of `usize`.
+//!
+//! ```
+//! use iox2_gauntlet::scenario::{Step, generate::{Family, scenario_of_run}};
+//!
+//! // Seed and number give the same scenario on every machine.
+//! let scenario = scenario_of_run(1, 7);
+//! assert_eq!(scenario, scenario_of_run(1, 7));
+//!
+//! // Every 64th grows until a port cannot any more.
+//! assert_eq!(Family::of_turn(7), Family::ManyGrowths);
+//! assert!(scenario.repeat.is_some_and(|repeat| repeat.stretch > 0));
+//! ```
+//!
+//! In a property test, [`Family::scenarios`] is the strategy; see the [crate] for one.
 
 mod phrases;
 mod values;
