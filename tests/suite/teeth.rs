@@ -5,8 +5,9 @@ use std::collections::BTreeSet;
 
 use iox2_gauntlet::{
     actor::{child::Executable, sabotage::Sabotage},
+    campaign,
     lockstep::{End, Position},
-    model::Promise,
+    model::{Promise, SHORTEST_IMPOSSIBLE},
     runner::{Layout, Runner},
     scenario::{OpenMode, Repeat, Scenario, Step, Strategy},
     teeth::{self, Bite, Catch, Plan},
@@ -84,5 +85,29 @@ fn a_saboteur_in_a_process_of_its_own_is_caught_wherever_it_breaks_in() {
     assert_eq!(caught_at("held-data-changes-with-growth"), Position::Step(5));
     assert_eq!(caught_at("response-first-byte-flipped"), Position::Step(10));
     assert!(matches!(caught_at("outgrown-segments-stay-mapped"), Position::FullLoad(_)));
+    assert!(matches!(caught_at("last-client-counted-on"), Position::Settle(_)));
     assert_eq!(caught_at("segment-of-gone-client-stays"), Position::Census);
+}
+
+/// One segment is left by a known quirk, another by the saboteur.
+#[test]
+fn a_known_leftover_excuses_no_other() {
+    let form = Default::default();
+    let loan = |len| Step::LoanRequest { client: 0, len, form };
+    let mut steps = vec![
+        Step::Join { how: OpenMode::OpenOrCreate, require: None },
+        Step::CreateClient { participant: 0, strategy: Strategy::BestFit, hint: 8 },
+        loan(16),
+    ];
+    let sabotage = Sabotage::named("segment-of-gone-client-stays").unwrap();
+    let caught = |steps: &[Step]| {
+        let mut runner = Runner::new(executable().sabotaged(sabotage));
+        runner.live_with(campaign::switches(&campaign::active_quirks().unwrap()));
+        let scenario = Scenario::of_steps(steps.to_vec());
+        let end = runner.judge(&scenario, Layout::Together, false).unwrap().outcome.end;
+        assert_eq!(end.promise(), Some(Promise::NothingIsLeftBehind), "{end:?}");
+    };
+    caught(&steps);
+    steps.push(loan(SHORTEST_IMPOSSIBLE));
+    caught(&steps);
 }

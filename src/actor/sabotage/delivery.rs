@@ -63,6 +63,26 @@ pub(super) static ALL: &[Sabotage] = &[
         },
     },
     Sabotage {
+        id: "response-of-gone-server-lost",
+        breaks: Promise::NoResponseIsLost,
+        what: "a response of a server that is gone altogether is thrown away",
+        trick: || {
+            deed(|stage, action| {
+                let reported = stage.perform(action)?;
+                let scene = stage.scene;
+                if let (Action::ReceiveResponse { new, .. }, Observation::Received(received)) =
+                    (action, &reported)
+                    && !has_overflowed(scene, action)
+                    && scene.sender(received).is_some_and(|server| scene.is_gone(server))
+                {
+                    stage.perform(&Action::DropResponse { response: *new })?;
+                    return Ok(Observation::Nothing);
+                }
+                Ok(reported)
+            })
+        },
+    },
+    Sabotage {
         id: "first-of-two-requests-lost",
         breaks: Promise::RequestsArriveInOrder,
         what: "when two requests of a client wait, the first is thrown away",
@@ -134,6 +154,25 @@ pub(super) static ALL: &[Sabotage] = &[
         },
     },
     Sabotage {
+        id: "response-to-another-request-first",
+        breaks: Promise::ResponseReachesOnlyItsRequest,
+        what: "a pending response with a response receives that of another request before it",
+        trick: || {
+            lie(|scene, action, truth| {
+                let Action::ReceiveResponse { pending, .. } = action else { return truth };
+                let of_other = scene.responses.iter().find(|message| {
+                    message.pending != *pending
+                        && message.waits_at.contains(&message.pending)
+                        && scene.pending.contains_key(&message.pending)
+                });
+                match (of_other, truth) {
+                    (Some(message), Observation::Received(_)) => message.arrives(),
+                    (_, truth) => truth,
+                }
+            })
+        },
+    },
+    Sabotage {
         id: "response-to-gone-request-arrives",
         breaks: Promise::ResponseReachesOnlyItsRequest,
         what: "a response whose pending response was dropped reaches the next one",
@@ -163,6 +202,21 @@ pub(super) static ALL: &[Sabotage] = &[
                 let born_after = scene.servers.get(server).map_or(0, |port| port.born_after);
                 match (scene.requests[..born_after].last(), truth) {
                     (Some(message), Observation::Nothing) => message.arrives(),
+                    (_, truth) => truth,
+                }
+            })
+        },
+    },
+    Sabotage {
+        id: "late-server-gets-old-request-first",
+        breaks: Promise::LateServerGetsNoOldRequest,
+        what: "the first request a server receives is from before its time",
+        trick: || {
+            lie(|scene, action, truth| {
+                let Action::ReceiveRequest { server, .. } = action else { return truth };
+                let born_after = scene.servers.get(server).map_or(0, |port| port.born_after);
+                match (scene.requests[..born_after].last(), truth) {
+                    (Some(message), Observation::Received(_)) => message.arrives(),
                     (_, truth) => truth,
                 }
             })

@@ -136,6 +136,20 @@ pub(super) static ALL: &[Sabotage] = &[
         },
     },
     Sabotage {
+        id: "servers-miscounted-throughout",
+        breaks: Promise::SendReachesEveryServer,
+        what: "a request is said, and goes on to be said, to have reached one server more",
+        trick: || {
+            lie(|_, _, truth| match truth {
+                Observation::Sent { servers } => Observation::Sent { servers: servers + 1 },
+                Observation::Pending { connected, has_response, servers } => {
+                    Observation::Pending { connected, has_response, servers: servers + 1 }
+                }
+                truth => truth,
+            })
+        },
+    },
+    Sabotage {
         id: "servers-forgotten-by-pending",
         breaks: Promise::SendReachesEveryServer,
         what: "number_of_server_connections of a pending response is zero",
@@ -159,6 +173,17 @@ pub(super) static ALL: &[Sabotage] = &[
         breaks: Promise::PortCounts,
         what: "a server that was dropped is still counted",
         trick: || count(|scene| (0, gone(scene.servers.values().map(|port| port.exists)))),
+    },
+    Sabotage {
+        id: "last-client-counted-on",
+        breaks: Promise::PortCounts,
+        what: "a client is counted when all are gone",
+        trick: || {
+            count(|scene| {
+                let exists = scene.clients.values().any(|port| port.exists);
+                (usize::from(!exists && !scene.clients.is_empty()), 0)
+            })
+        },
     },
     Sabotage {
         id: "setting-one-higher",

@@ -33,6 +33,21 @@ pub(super) static ALL: &[Sabotage] = &[
         },
     },
     Sabotage {
+        id: "response-loan-one-too-few",
+        breaks: Promise::LoanLimit,
+        what: "the last response within the loan limit is refused with ExceedsMaxLoans",
+        trick: || {
+            lie(|scene, action, truth| match (action, scene.loans_beside(action)) {
+                (Action::LoanResponse { .. }, Some((loans, limit)))
+                    if loans + 1 == limit && may_refuse(scene, action, &truth) =>
+                {
+                    refused("ExceedsMaxLoans")
+                }
+                _ => truth,
+            })
+        },
+    },
+    Sabotage {
         id: "dropped-loan-counts-on",
         breaks: Promise::LoanLimit,
         what: "a loaned request that is dropped unsent is not given back",
@@ -59,6 +74,23 @@ pub(super) static ALL: &[Sabotage] = &[
                     if asked(action) == Some(port.hint) && may_refuse(scene, action, &truth) =>
                 {
                     refused("ExceedsMaxLoanSize")
+                }
+                _ => truth,
+            })
+        },
+    },
+    Sabotage {
+        id: "loan-beside-orphan-refused",
+        breaks: Promise::LoanWithinLimitsSucceeds,
+        what: "while a loaned response has outlived its active request, others run out of memory",
+        trick: || {
+            lie(|scene, action, truth| match (action, scene.loans_from(action)) {
+                (Action::LoanResponse { len, .. }, Some(port))
+                    if *len <= port.hint
+                        && scene.has_orphaned_loan()
+                        && may_refuse(scene, action, &truth) =>
+                {
+                    refused("OutOfMemory")
                 }
                 _ => truth,
             })

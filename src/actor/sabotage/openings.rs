@@ -1,9 +1,10 @@
 //! Services that are created and opened when they must not be, and the other way round.
 
-use super::{Sabotage, lie, refused, refuses};
+use super::{Sabotage, deed, lie, refused, refuses};
 use crate::{
     actor::{Action, Observation},
     model::Promise,
+    scenario::OpenMode,
 };
 
 pub(super) static ALL: &[Sabotage] = &[
@@ -53,6 +54,22 @@ pub(super) static ALL: &[Sabotage] = &[
                     if refuses(&truth, "AlreadyExists") { Observation::Done } else { truth }
                 },
             )
+        },
+    },
+    Sabotage {
+        id: "missing-service-created-by-open",
+        breaks: Promise::CreateAndOpen,
+        what: "open creates the service that does not exist",
+        trick: || {
+            deed(|stage, action| match *action {
+                Action::Join { new, how: OpenMode::Open, creates: false, .. }
+                    if stage.scene.participants.is_empty() =>
+                {
+                    let how = OpenMode::Create;
+                    stage.perform(&Action::Join { new, how, require: None, creates: true })
+                }
+                _ => stage.perform(action),
+            })
         },
     },
     Sabotage {

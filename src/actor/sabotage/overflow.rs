@@ -1,5 +1,7 @@
 //! Full buffers that give up the wrong message.
 
+use std::collections::BTreeSet;
+
 use super::{Sabotage, Trick, deed, lie, scene::Scene};
 use crate::{
     actor::{Action, Observation},
@@ -50,6 +52,33 @@ pub(super) static ALL: &[Sabotage] = &[
                     Observation::Nothing
                 }
                 _ => truth,
+            })
+        },
+    },
+    Sabotage {
+        id: "evicted-response-arrives-too",
+        breaks: Promise::ResponseOverflowEvictsOldest,
+        what: "a response that was evicted is received before those that evicted it",
+        trick: || {
+            let (mut forged, mut keys) = (BTreeSet::new(), BTreeSet::new());
+            deed(move |stage, action| match action {
+                Action::ReceiveResponse { pending, new } => {
+                    let mut sent = stage.scene.responses.iter();
+                    match sent.find(|message| message.ousted_at.contains(pending)) {
+                        Some(evicted)
+                            if stage.scene.settings.enable_safe_overflow_for_responses
+                                && forged.insert(evicted.id) =>
+                        {
+                            keys.insert(*new);
+                            Ok(evicted.arrives())
+                        }
+                        _ => stage.perform(action),
+                    }
+                }
+                Action::DropResponse { response } if keys.contains(response) => {
+                    Ok(Observation::Done)
+                }
+                _ => stage.perform(action),
             })
         },
     },

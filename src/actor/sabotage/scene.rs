@@ -146,6 +146,12 @@ impl Scene {
         Some((self.loans.values().filter(|loan| loan.from == *from).count(), limit))
     }
 
+    /// Whether a loaned response has outlived its active request.
+    pub(super) fn has_orphaned_loan(&self) -> bool {
+        let exists = |from| self.active.contains_key(from) || self.clients.contains_key(from);
+        self.loans.values().any(|loan| !exists(&loan.from))
+    }
+
     /// The message that was received, as it was sent.
     pub(super) fn sent(&self, received: &Received) -> Option<&Message> {
         let all = self.requests.iter().chain(&self.responses);
@@ -172,6 +178,12 @@ impl Scene {
         all.find(|other| {
             other.sender == message.sender && other.id > message.id && other.waits_at.contains(&at)
         })
+    }
+
+    /// Whether nothing that came out of a server exists any more, nor the server.
+    pub(super) fn is_gone(&self, server: &Port) -> bool {
+        let mut holders = self.active.values().filter_map(|a| self.servers.get(&a.server));
+        !server.exists && holders.all(|other| other.id != server.id)
     }
 
     /// The client whose request this is or was the pending response of.

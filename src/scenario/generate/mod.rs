@@ -34,7 +34,7 @@ use super::{LoanForm, Repeat, SCHEMA, Scenario, Settings, Step, Strategy as Allo
 use crate::model::GROWTHS;
 
 use phrases::{
-    coming_and_going, conversation, create_client, create_server, inspect, join, opening,
+    coming_and_going, conversation, create_client, create_server, inspect, join, missing, opening,
     orphaning, port_drops_under_held_data, reconnection, recycling, release, traffic, vanishing,
     watching,
 };
@@ -233,7 +233,9 @@ fn limits() -> impl Strategy<Value = Scenario> {
         (1, release()),
         (1, inspect()),
     ];
-    scenario(settings(), vec(Just(join()), 1..3), phrases, 5..30)
+    let first = (prop::option::of(missing()), vec(Just(join()), 1..3))
+        .prop_map(|(missing, joins)| missing.into_iter().chain(joins).collect::<Vec<_>>());
+    scenario(settings(), first, phrases, 5..30)
 }
 
 fn turnover() -> impl Strategy<Value = Scenario> {

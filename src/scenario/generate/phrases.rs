@@ -11,6 +11,11 @@ pub(super) fn join() -> Step {
     Step::Join { how: OpenMode::OpenOrCreate, require: None }
 }
 
+/// Somebody opens a service nobody has created.
+pub(super) fn missing() -> impl Strategy<Value = Step> + Clone {
+    Just(Step::Join { how: OpenMode::Open, require: None })
+}
+
 pub(super) fn create_client() -> impl Strategy<Value = Step> + Clone {
     (index(), allocation(), hint(), reduced(), reduced()).prop_map(
         |(participant, strategy, hint, preallocate, active)| Step::CreateClient {
@@ -275,10 +280,25 @@ pub(super) fn vanishing() -> BoxedStrategy<Vec<Step>> {
             let drop = Step::DropServer { server: port };
             server.repeat(4).into_iter().chain([drop]).chain(next).collect()
         }),
-        (loan_response(), index(), index()).prop_map(|(loan, server, pending)| {
-            let answer = [loan, Step::SendResponse { response: -1 }, Step::DropServer { server }];
-            answer.into_iter().chain([Step::ReceiveResponse { pending }]).collect()
-        }),
+        (loan_request(), loan_response(), any::<bool>(), index()).prop_map(
+            |(request, response, altogether, server)| {
+                let response = match response {
+                    Step::LoanResponse { len, form, .. } => {
+                        Step::LoanResponse { active: -1, len, form }
+                    }
+                    other => other,
+                };
+                let asked = [request, Step::SendRequest { request: -1 }];
+                let answered = [
+                    Step::ReceiveRequest { server },
+                    response,
+                    Step::SendResponse { response: -1 },
+                ];
+                let active = altogether.then_some(Step::DropActive { active: -1 });
+                let parting = [Step::DropServer { server }, Step::ReceiveResponse { pending: -1 }];
+                asked.into_iter().chain(answered).chain(active).chain(parting).collect()
+            },
+        ),
     ]
     .boxed()
 }
