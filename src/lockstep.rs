@@ -30,7 +30,7 @@ use crate::{
     actor::{Action, Host, HostError, Key, Observation},
     coverage::{Cell, Checks, Coverage, InFlight, Occasion, Situation, Whole},
     model::{
-        Model, MostMapped, Prediction, Promise, Switch,
+        Model, MostMapped, Prediction, Promise, Promises, Switch,
         judge::{self, Breach, Judged},
     },
     scenario::{Scenario, SettleOrder, full_load},
@@ -226,9 +226,9 @@ impl Run<'_> {
         let strategy = self.model.strategy_at(action, &observation);
         let situation = Situation { step: Occasion::Step(action.into()), strategy, in_flight };
         match judged {
-            Judged::Kept(mut promises) => {
-                promises.extend(self.model.also_at_stake(action, &observation));
-                self.checks.note(situation, &promises);
+            Judged::Kept(promises) => {
+                let also = self.model.also_at_stake(action, &observation);
+                self.checks.note(situation, promises.union(also));
             }
             Judged::Sighted(switch) => *self.sightings.entry(switch).or_default() += 1,
         }
@@ -241,7 +241,7 @@ impl Run<'_> {
                     observed: damage.mismatch.to_string(),
                 }));
             }
-            self.checks.note(situation, &[Promise::HeldDataStaysIntact]);
+            self.checks.note(situation, Promises::of(&[Promise::HeldDataStaysIntact]));
         }
         Ok(())
     }
@@ -282,7 +282,8 @@ impl Run<'_> {
         if mapped <= most {
             let in_flight = InFlight::from(self.model.messages_in_flight());
             let step = Occasion::Whole(Whole::MappedMemory);
-            self.checks.note(Situation { step, strategy: None, in_flight }, &[promise]);
+            self.checks
+                .note(Situation { step, strategy: None, in_flight }, Promises::of(&[promise]));
         } else if let Some((switch, limit)) = tolerated
             && mapped <= limit
         {

@@ -20,6 +20,7 @@
 //! ```
 
 use std::{
+    borrow::Cow,
     collections::{BTreeMap, BTreeSet},
     fmt, fs,
     path::PathBuf,
@@ -40,7 +41,7 @@ use crate::{
     lockstep::{self, End, Outcome, Position, Silent},
     model::{Promise, Switch, judge::Breach},
     sandbox::{Census, Leftover, Sandbox, SandboxError},
-    scenario::Scenario,
+    scenario::{Scenario, Settings},
 };
 
 /// Which participant lives in which process.
@@ -179,6 +180,7 @@ impl Runner {
         if self.scenarios.is_multiple_of(SCENARIOS_PER_CHILD) {
             self.start_afresh();
         }
+        let scenario = &self.without_ruin(scenario);
         let (sandbox_dir, config) = self.prepare(scenario)?;
         let service = format!("gauntlet/{}", self.scenarios);
         let judged = match layout {
@@ -217,6 +219,21 @@ impl Runner {
             self.start_afresh();
         }
         Ok(judgement)
+    }
+
+    /// The scenario with no setting a known quirk turns into a crash.
+    fn without_ruin<'a>(&self, scenario: &'a Scenario) -> Cow<'a, Scenario> {
+        let mut settings = scenario.service.clone();
+        if self.quirks.contains(&Switch::FullExpiredBufferPanics) {
+            let default = Settings::default();
+            settings.client_expired_connection_buffer = default.client_expired_connection_buffer;
+            settings.server_expired_connection_buffer = default.server_expired_connection_buffer;
+        }
+        if settings == scenario.service {
+            Cow::Borrowed(scenario)
+        } else {
+            Cow::Owned(Scenario { service: settings, ..scenario.clone() })
+        }
     }
 
     /// The quirks to live with on this service variant.

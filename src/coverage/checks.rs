@@ -3,7 +3,11 @@
 use strum::EnumCount as _;
 
 use super::{Cell, Coverage, InFlight, Occasion, Whole};
-use crate::{actor::ActionKind, model::Promise, scenario::Strategy};
+use crate::{
+    actor::ActionKind,
+    model::{Promise, Promises},
+    scenario::Strategy,
+};
 
 /// What the promises that are checked at one moment have in common.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,10 +45,10 @@ impl Checks {
         Self(vec![None; SITUATIONS])
     }
 
-    pub(crate) fn note(&mut self, situation: Situation, promises: &[Promise]) {
+    pub(crate) fn note(&mut self, situation: Situation, promises: Promises) {
         let row = self.0[situation.index()]
             .get_or_insert_with(|| Box::new((situation, [0; Promise::ALL.len()])));
-        for &promise in promises {
+        for promise in promises.iter() {
             row.1[promise as usize] += 1;
         }
     }
@@ -80,9 +84,9 @@ mod tests {
             in_flight,
         };
         let mut checks = Checks::new();
-        checks.note(situation(InFlight::Many), Promise::ALL);
-        checks.note(situation(InFlight::One), &[Promise::LoanLimit]);
-        checks.note(situation(InFlight::One), &[Promise::LoanLimit]);
+        checks.note(situation(InFlight::Many), Promises::of(Promise::ALL));
+        checks.note(situation(InFlight::One), Promises::of(&[Promise::LoanLimit]));
+        checks.note(situation(InFlight::One), Promises::of(&[Promise::LoanLimit]));
         let mut expected = Coverage::default();
         for (in_flight, promise) in Promise::ALL
             .iter()

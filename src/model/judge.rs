@@ -1,9 +1,9 @@
 //! Compares an observation with a prediction and names the promise that is broken.
 
 use serde::{Deserialize, Serialize};
-use smallvec::{SmallVec, smallvec};
+use smallvec::smallvec;
 
-use super::{Candidate, Expected, Prediction, Promise, Switch};
+use super::{Candidate, Expected, Prediction, Promise, Promises, Switch};
 use crate::{
     actor::{Action, Observation, Received, ReportedSettings},
     payload::{Mismatch, Owner},
@@ -25,7 +25,7 @@ pub struct Breach {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Judged {
     /// These promises were at stake and kept.
-    Kept(SmallVec<[Promise; 16]>),
+    Kept(Promises),
     /// A known quirk showed.
     Sighted(Switch),
 }
@@ -70,11 +70,11 @@ fn hold_against(
     action: &Action,
     prediction: &Prediction,
     observation: &Observation,
-) -> Result<SmallVec<[Promise; 16]>, Breach> {
+) -> Result<Promises, Breach> {
     let breach =
         |promise, observed: String| Breach { promise, expected: prediction.to_string(), observed };
-    let mut checked: SmallVec<[_; 16]> = smallvec![Promise::NeverCrashes, Promise::NeverHangs];
-    checked.extend(Some(prediction.promise).filter(|&promise| promise != Promise::NeverCrashes));
+    let always = Promises::of(&[Promise::NeverCrashes, Promise::NeverHangs]);
+    let mut checked = always.with(&[prediction.promise]);
     match observation {
         Observation::Received(received) => {
             let candidate = matching_candidate(action, prediction, received)
@@ -87,10 +87,15 @@ fn hold_against(
             };
             check_message(received, candidate, bytes)
                 .map_err(|(promise, observed)| breach(promise, observed))?;
-            checked.extend([bytes, order, Promise::PayloadIsAligned]);
-            checked.extend([Promise::UserHeaderArrives, Promise::OriginNamesSender]);
+            checked = checked.with(&[
+                bytes,
+                order,
+                Promise::PayloadIsAligned,
+                Promise::UserHeaderArrives,
+                Promise::OriginNamesSender,
+            ]);
             if bytes == Promise::ResponseBytesArrive {
-                checked.push(Promise::ResponseReachesOnlyItsRequest);
+                checked = checked.with(&[Promise::ResponseReachesOnlyItsRequest]);
             }
         }
         Observation::Loaned { len, not_default, mismatch, misaligned } => {
@@ -111,11 +116,11 @@ fn hold_against(
                 let observed = "a loan at an address that is no multiple of its alignment";
                 return Err(breach(Promise::PayloadIsAligned, observed.to_owned()));
             }
-            checked.extend([Promise::LoanHasRequestedLength, Promise::PayloadIsAligned]);
+            checked = checked.with(&[Promise::LoanHasRequestedLength, Promise::PayloadIsAligned]);
             if let Action::LoanRequest { form, .. } | Action::LoanResponse { form, .. } = action
                 && *form == crate::scenario::LoanForm::Default
             {
-                checked.push(Promise::LoanSliceIsDefault);
+                checked = checked.with(&[Promise::LoanSliceIsDefault]);
             }
         }
         Observation::Pending { .. } => {
@@ -123,19 +128,19 @@ fn hold_against(
             if let Some(promise) = promise {
                 return Err(breach(promise, summary(observation)));
             }
-            checked.extend([Promise::HasResponseIsTrue, Promise::SendReachesEveryServer]);
+            checked = checked.with(&[Promise::HasResponseIsTrue, Promise::SendReachesEveryServer]);
         }
         Observation::Active { .. } => {
             if let Some(promise) = inspected_promise(prediction, observation) {
                 return Err(breach(promise, summary(observation)));
             }
-            checked.push(Promise::DisconnectHintArrives);
+            checked = checked.with(&[Promise::DisconnectHintArrives]);
         }
         Observation::Service { settings, .. } => {
             if let Some(promise) = inspected_promise(prediction, observation) {
                 return Err(breach(promise, format!("{}, {settings:?}", summary(observation))));
             }
-            checked.push(Promise::SettingsAreKept);
+            checked = checked.with(&[Promise::SettingsAreKept]);
         }
         _ if allows(prediction, observation) => {}
         // What is said to be wrong says more than what was attempted.

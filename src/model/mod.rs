@@ -32,6 +32,7 @@ mod expected;
 pub mod judge;
 mod predict;
 pub mod promise;
+mod promises;
 pub mod quirk;
 mod receive;
 mod resolve;
@@ -40,7 +41,6 @@ mod update;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use litemap::LiteMap;
-use smallvec::{SmallVec, smallvec};
 
 use crate::{
     actor::{Action, Key, Observation, PortId, Received},
@@ -50,6 +50,7 @@ use crate::{
 
 pub use expected::{Candidate, Expected, Prediction};
 pub use promise::Promise;
+pub use promises::Promises;
 pub use quirk::Switch;
 
 /// Growths every dynamic port has: segment ids are 8 bits wide, of 256 values one is
@@ -507,18 +508,20 @@ impl Model {
 
     /// Promises that are at stake only because of what happened before.
     #[must_use]
-    pub fn also_at_stake(
-        &self,
-        action: &Action,
-        observation: &Observation,
-    ) -> SmallVec<[Promise; 3]> {
+    pub fn also_at_stake(&self, action: &Action, observation: &Observation) -> Promises {
         let received = matches!(observation, Observation::Received(_));
         let delivery = |key: &Key, overflow, discard| {
-            let overflowed = (received && self.overflowed.contains(key)).then_some(overflow);
-            let discarded = self.discarding.contains(key).then_some(discard);
-            let is_late = received && self.late.contains_key(key);
-            let late = is_late.then_some(Promise::LateServerGetsNoOldRequest);
-            overflowed.into_iter().chain(discarded).chain(late).collect()
+            let mut promises = Promises::default();
+            if received && self.overflowed.contains(key) {
+                promises = promises.with(&[overflow]);
+            }
+            if self.discarding.contains(key) {
+                promises = promises.with(&[discard]);
+            }
+            if received && self.late.contains_key(key) {
+                promises = promises.with(&[Promise::LateServerGetsNoOldRequest]);
+            }
+            promises
         };
         match action {
             Action::ReceiveRequest { server, .. } => delivery(
@@ -534,9 +537,9 @@ impl Model {
             _ if matches!(observation, Observation::Loaned { .. })
                 && self.follows_a_refusal(action) =>
             {
-                smallvec![Promise::RefusedLoanChangesNothing]
+                Promises::of(&[Promise::RefusedLoanChangesNothing])
             }
-            _ => SmallVec::new(),
+            _ => Promises::default(),
         }
     }
 

@@ -62,6 +62,9 @@ pub enum Switch {
     /// A dynamic server loans no more responses once several of its responses were never
     /// read: it would run out of chunks and crash. A static one may run out of memory.
     OldResponsesExhaustChunks,
+    /// The buffers for expired connections are as large as iceoryx2 makes them by default: a
+    /// full one panics.
+    FullExpiredBufferPanics,
     /// A dynamic port gets all the chunks it can need: with fewer it grows, and crashes.
     ReducedPreallocationExhaustsChunks,
     /// A client with a limit of active requests of its own may run out of memory; a dynamic

@@ -177,11 +177,19 @@ impl Model {
         let client = pending.client;
         let is_stale = |server: Key| self.stale.contains(&(client, server));
         let mut tolerated = Vec::new();
+        // Without the response that is lost, another server's limit decides.
+        let refused = pending.targets.iter().any(|(&server, target)| {
+            !target.queue.is_empty()
+                && self.held_responses_of(key, server)
+                    >= self.settings.max_borrowed_responses_per_pending_response
+        });
+        let refused = refused.then_some(Expected::Refused("ExceedsMaxBorrows"));
         for queue in pending.targets.values().map(|target| &target.queue) {
             let risk = queue.iter().flat_map(|response| &response.risks);
             if let Some(&risk) = risk.into_iter().find(|risk| self.quirks.contains(risk)) {
                 let received = queue.iter().map(|r| Expected::Received(r.candidate()));
-                let expected = [Expected::Nothing].into_iter().chain(received);
+                let expected =
+                    [Expected::Nothing].into_iter().chain(received).chain(refused.clone());
                 tolerated.extend(expected.map(|expected| (risk, expected)));
             }
         }

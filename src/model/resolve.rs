@@ -15,6 +15,12 @@ use crate::{
 /// have it preallocates six chunks.
 const UNREAD_TO_STEER_AT: usize = 4;
 
+/// Responses loaned in parallel per request that generated servers have at most.
+const MOST_RESPONSE_LOANS: usize = 4;
+
+/// Bytes of heap one segment of a local port may have.
+const AFFORDABLE_HEAP: usize = 2 << 30;
+
 /// The `index`-th of those keys that satisfy `which`, counted modulo their number.
 fn nth<T>(map: &LiteMap<Key, T>, index: Nth, which: impl Fn(&T) -> bool) -> Option<Key> {
     let count = map.values().filter(|value| which(value)).count();
@@ -225,7 +231,24 @@ impl Model {
         let knows = |switch| self.quirks.contains(&switch);
         strategy.is_dynamic()
             && (len >= SHORTEST_OVERFLOWING && knows(Switch::ImpossibleLoanOverflows)
-                || len >= SHORTEST_IMPOSSIBLE && knows(Switch::ImpossibleLocalLoanPanics))
+                || knows(Switch::ImpossibleLocalLoanPanics) && self.needs_too_much_heap(len))
+    }
+
+    /// Whether a segment with chunks of this length, at most twice as long with
+    /// `PowerOfTwo`, might be more than this machine has as heap; shared memory takes no
+    /// room before it is written to.
+    fn needs_too_much_heap(&self, len: usize) -> bool {
+        let s = &self.settings;
+        let alignment = s.request_payload_alignment.max(s.response_payload_alignment);
+        // iceoryx2 pads every element, not only the first.
+        let element = s.payload.largest_element().next_multiple_of(alignment);
+        let chunk = len.saturating_add(1).saturating_mul(element);
+        let per_request = s.max_response_buffer_size
+            + s.max_borrowed_responses_per_pending_response
+            + MOST_RESPONSE_LOANS;
+        let responses = 2 * s.max_clients * s.max_active_requests_per_client * per_request;
+        let requests = 2 * s.max_servers * s.max_active_requests_per_client + s.max_loaned_requests;
+        chunk.saturating_mul(2 * responses.max(requests)) > AFFORDABLE_HEAP
     }
 
     /// Whether a known quirk may make the server's next loan ruin the process.

@@ -96,7 +96,7 @@ fn a_known_leftover_excuses_no_other() {
     let loan = |len| Step::LoanRequest { client: 0, len, form };
     let mut steps = vec![
         Step::Join { how: OpenMode::OpenOrCreate, require: None },
-        Step::CreateClient { participant: 0, strategy: Strategy::BestFit, hint: 8 },
+        Step::create_client(0, Strategy::BestFit, 8),
         loan(16),
     ];
     let sabotage = Sabotage::named("segment-of-gone-client-stays").unwrap();

@@ -104,8 +104,33 @@ fn lie(
 ) -> Box<dyn Trick> {
     deed(move |stage, action| {
         let truth = stage.perform(action)?;
-        Ok(lie(stage.scene, action, truth))
+        let had_come = has_come(&truth);
+        let told = lie(stage.scene, action, truth);
+        // What is denied must not show in what is counted later.
+        if had_come
+            && !has_come(&told)
+            && let Some(drop) = drop_of(action)
+        {
+            stage.perform(&drop)?;
+        }
+        Ok(told)
     })
+}
+
+/// Whether an object came of it that has to be dropped some time.
+fn has_come(observation: &Observation) -> bool {
+    matches!(observation, Observation::Loaned { .. } | Observation::Received(_))
+}
+
+/// The action that drops what came of a loan or a receipt.
+fn drop_of(action: &Action) -> Option<Action> {
+    match *action {
+        Action::LoanRequest { new, .. } => Some(Action::DropRequest { request: new }),
+        Action::LoanResponse { new, .. } => Some(Action::DropLoanedResponse { response: new }),
+        Action::ReceiveRequest { new, .. } => Some(Action::DropActive { active: new }),
+        Action::ReceiveResponse { new, .. } => Some(Action::DropResponse { response: new }),
+        _ => None,
+    }
 }
 
 /// Lies about every request a server receives.
