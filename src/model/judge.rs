@@ -327,3 +327,25 @@ fn allows(prediction: &Prediction, observation: &Observation) -> bool {
 fn names(error: &str, name: &str) -> bool {
     error.split(|c: char| !c.is_alphanumeric()).any(|word| word == name)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::actor::Key;
+
+    #[test]
+    fn a_quirk_excuses_what_it_is_known_for_and_nothing_else() {
+        let action = Action::DropActive { active: Key(1) };
+        let switch = Switch::OrphanedLoansCount;
+        let prediction = Prediction {
+            promise: Promise::LoanWithinLimitsSucceeds,
+            allowed: smallvec![Expected::Loaned { len: 1 }],
+            tolerated: vec![(switch, Expected::Refused("ExceedsMaxLoans"))],
+        };
+        let refused =
+            |error: &str| judge(&action, &prediction, &Observation::Refused(error.into()));
+        assert_eq!(refused("ExceedsMaxLoans"), Ok(Judged::Sighted(switch)));
+        let breach = refused("OutOfMemory").unwrap_err();
+        assert_eq!(breach.promise, Promise::LoanWithinLimitsSucceeds);
+    }
+}

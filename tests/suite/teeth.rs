@@ -111,3 +111,27 @@ fn a_known_leftover_excuses_no_other() {
     steps.push(loan(SHORTEST_IMPOSSIBLE));
     caught(&steps);
 }
+
+/// Only growths excuse the loss of what a server sent before it was gone.
+#[test]
+fn a_response_of_a_static_server_that_is_gone_altogether_is_missed() {
+    let form = Default::default();
+    let strategy = Strategy::Static;
+    let scenario = Scenario::of_steps(vec![
+        Step::Join { how: OpenMode::OpenOrCreate, require: None },
+        Step::create_client(0, strategy, 8),
+        Step::create_server(0, strategy, 8, 2),
+        Step::LoanRequest { client: 0, len: 8, form },
+        Step::SendRequest { request: 0 },
+        Step::ReceiveRequest { server: 0 },
+        Step::LoanResponse { active: 0, len: 8, form },
+        Step::SendResponse { response: 0 },
+        Step::DropActive { active: 0 },
+        Step::DropServer { server: 0 },
+        Step::ReceiveResponse { pending: 0 },
+    ]);
+    let sabotage = Sabotage::named("response-of-gone-server-lost").unwrap();
+    let mut runner = Runner::new(executable().sabotaged(sabotage));
+    let end = runner.judge(&scenario, Layout::Together, false).unwrap().outcome.end;
+    assert_eq!(end.promise(), Some(Promise::NoResponseIsLost), "{end:?}");
+}
