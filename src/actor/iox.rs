@@ -15,7 +15,7 @@ use super::{
 use crate::{
     payload::{self, MessageId},
     sandbox::census,
-    scenario::{OpenMode, Payloads, Requirement, Settings},
+    scenario::{OpenMode, Payloads, Requirement, Settings, SettingsVia},
 };
 
 /// Keeps iceoryx2's own warnings out of the output; they would come by the thousand.
@@ -256,7 +256,12 @@ where
             Action::CreateClient { participant, new, strategy, hint, preallocate, active } => {
                 let builder = object(&self.participants, participant)?.1.client_builder();
                 let builder = Req::client_memory(builder, Memory { strategy, hint });
-                let builder = backpressure!(builder, self.settings.client_backpressure);
+                let builder = match self.settings.via {
+                    SettingsVia::Builder => {
+                        backpressure!(builder, self.settings.client_backpressure)
+                    }
+                    SettingsVia::ConfigFile => builder,
+                };
                 let builder = own_active_requests!(builder, active);
                 match preallocate!(builder, override_request_preallocation, preallocate).create() {
                     Ok(client) => {
@@ -272,7 +277,12 @@ where
                 let builder = object(&self.participants, participant)?.1.server_builder();
                 let builder = Res::server_memory(builder, Memory { strategy, hint })
                     .max_loaned_responses_per_request(loans);
-                let builder = backpressure!(builder, self.settings.server_backpressure);
+                let builder = match self.settings.via {
+                    SettingsVia::Builder => {
+                        backpressure!(builder, self.settings.server_backpressure)
+                    }
+                    SettingsVia::ConfigFile => builder,
+                };
                 match preallocate!(builder, override_response_preallocation, preallocate).create() {
                     Ok(server) => {
                         let id = version::server_id(&server);

@@ -11,6 +11,7 @@ use iceoryx2::{
 };
 
 use super::PortId;
+use crate::scenario::Backpressure;
 
 /// Version of the iceoryx2 this crate is compiled against.
 pub const IOX2_VERSION: &str = env!("GAUNTLET_IOX2_VERSION");
@@ -157,6 +158,21 @@ macro_rules! own_active_requests {
     }};
 }
 pub(super) use own_active_requests;
+
+/// How the config keys of what a full buffer does end: `client-` or `server-` and this.
+pub const BACKPRESSURE_KEY: &str =
+    if cfg!(iox2_at_least_0_9) { "backpressure-strategy" } else { "unable-to-deliver-strategy" };
+
+/// What stands behind [`BACKPRESSURE_KEY`].
+#[must_use]
+pub fn backpressure_value(strategy: Backpressure) -> &'static str {
+    match (strategy, cfg!(iox2_at_least_0_9)) {
+        (Backpressure::RetryUntilDelivered, true) => "RetryUntilDelivered",
+        (Backpressure::RetryUntilDelivered, false) => "Block",
+        (Backpressure::DiscardData, true) => "DiscardData",
+        (Backpressure::DiscardData, false) => "DiscardSample",
+    }
+}
 
 /// Whether the number of preallocated chunks can be reduced.
 pub const HAS_PREALLOCATION: bool = cfg!(iox2_at_least_0_9);

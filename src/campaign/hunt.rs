@@ -15,9 +15,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{CampaignError, active_quirks, switches};
 use crate::{
-    actor::{HostError, child::Executable},
+    actor::{HostError, child::Executable, variant::Variant},
     model::{Promise, Switch},
-    runner::{Layout, Runner},
+    runner::{Runner, Venue},
     scenario::generate::scenario_of_run,
 };
 
@@ -89,21 +89,22 @@ pub fn hunt(
     progress: &(dyn Fn(&Quarry) + Sync),
 ) -> Result<Vec<Quarry>, CampaignError> {
     let quirks = active_quirks()?;
-    let mut wanted: BTreeMap<Switch, BTreeMap<Promise, Vec<String>>> = BTreeMap::new();
+    let mut wanted: BTreeMap<(Switch, Variant), BTreeMap<Promise, Vec<String>>> = BTreeMap::new();
     for quirk in quirks.iter().filter(|quirk| quirk.id.contains(&plan.filter)) {
         if let Some(switch) = quirk.switch {
-            let promises = wanted.entry(switch).or_default();
+            let promises = wanted.entry((switch, quirk.variant)).or_default();
             promises.entry(quirk.promise).or_default().push(quirk.id.clone());
         }
     }
     let mut quarries = Vec::new();
-    for (switch, promises) in wanted {
+    for ((switch, variant), promises) in wanted {
         let mut known = switches(&quirks);
         known.remove(&switch);
         let hunters = Hunters {
             plan,
             interrupted,
             known,
+            venue: Venue::together_on(variant),
             promises: promises.keys().copied().collect(),
             seeds: Mutex::new((1..=plan.seeds).collect()),
             found: Mutex::new(BTreeMap::new()),
@@ -124,6 +125,7 @@ struct Hunters<'a> {
     plan: &'a HuntPlan,
     interrupted: &'a Arc<AtomicBool>,
     known: std::collections::BTreeSet<Switch>,
+    venue: Venue,
     promises: Vec<Promise>,
     seeds: Mutex<Vec<u64>>,
     found: Mutex<BTreeMap<u64, BTreeMap<Promise, Effort>>>,
@@ -167,7 +169,7 @@ impl Hunters<'_> {
                 return Err(HostError::Interrupted);
             }
             let scenario = scenario_of_run(seed, index);
-            let end = runner.judge(&scenario, Layout::Together, false)?.outcome.end;
+            let end = runner.judge(&scenario, self.venue, false)?.outcome.end;
             if let Some(promise) = end.promise().filter(|p| self.promises.contains(p)) {
                 let seconds = started.elapsed().as_secs_f64();
                 efforts.entry(promise).or_insert(Effort { scenarios: index + 1, seconds });

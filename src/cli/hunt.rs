@@ -47,7 +47,10 @@ pub(super) fn run(arguments: &HuntArguments) -> anyhow::Result<Exit> {
     eprintln!("hunting the known quirks of {} with {} seeds", super::subject(), plan.seeds);
     let quarries = hunt(&plan, &interrupted, &|quarry: &Quarry| {
         let (found, of) = (quarry.times_found(), quarry.found.len());
-        eprintln!("{}: found with {found} of {of} seeds", quarry.quirks.join(", "));
+        let median = quarry.median().map_or_else(String::new, |median| {
+            format!(", median {} scenarios, {:.1} s", median.scenarios, median.seconds)
+        });
+        eprintln!("{}: found with {found} of {of} seeds{median}", quarry.quirks.join(", "));
     })?;
     anyhow::ensure!(!quarries.is_empty(), "no quirk of this release matches");
     match arguments.format {

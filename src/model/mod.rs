@@ -177,6 +177,8 @@ struct Pending {
     haunted: bool,
     /// A server with a full buffer did not get it.
     discarded: bool,
+    /// A server with a full buffer gave it up.
+    evicted: bool,
     /// The servers the request went to.
     targets: LiteMap<Key, Target>,
 }
@@ -553,6 +555,13 @@ impl Model {
             }
             _ => false,
         }
+    }
+
+    /// Whether the client has a pending response to a request that some server with a full
+    /// buffer did not take or gave up.
+    fn waits_for_undelivered(&self, client: Key) -> bool {
+        let undelivered = |pending: &Pending| pending.discarded || pending.evicted;
+        self.pending.values().any(|pending| pending.client == client && undelivered(pending))
     }
 
     /// Whether the client's port exists: itself or something that came out of it.

@@ -138,6 +138,8 @@ impl Model {
             Switch::OldResponsesExhaustChunks
         } else if port.is_client() && port.active < self.settings.max_active_requests_per_client {
             Switch::OwnActiveLimitTakesChunks
+        } else if self.waits_for_undelivered(key) {
+            Switch::UndeliveredRequestTakesChunk
         } else {
             return;
         };

@@ -70,6 +70,9 @@ pub enum Switch {
     /// A client with a limit of active requests of its own may run out of memory; a dynamic
     /// one does not get such a limit: it would crash.
     OwnActiveLimitTakesChunks,
+    /// A client may run out of memory while it waits for answers to a request that no server
+    /// took because of a full buffer; a dynamic one makes no loans then: it would crash.
+    UndeliveredRequestTakesChunk,
     /// A dynamic port of which payloads are aligned to more than 8 bytes may run out of
     /// memory: it loses a chunk with every growth.
     AlignedPortLosesChunks,

@@ -111,7 +111,11 @@ impl Model {
             Step::LoanRequest { client, len, form } => {
                 let client = self.client(client)?;
                 let len = self.telling_length(len, self.settings.payload.requests_are_slices())?;
-                if self.steers_around(len, self.clients[&client].strategy) {
+                let strategy = self.clients[&client].strategy;
+                let lacks_a_chunk = strategy.is_dynamic()
+                    && self.quirks.contains(&Switch::UndeliveredRequestTakesChunk)
+                    && self.waits_for_undelivered(client);
+                if lacks_a_chunk || self.steers_around(len, strategy) {
                     return None;
                 }
                 Action::LoanRequest {
@@ -197,11 +201,14 @@ impl Model {
 
     /// What a port is created with; one that sends single values has nothing to choose.
     fn memory(&self, strategy: Strategy, hint: usize, is_slice: bool) -> (Strategy, usize) {
-        if is_slice {
-            (strategy, hint.min(LONGEST_AFFORDABLE / self.settings.payload.largest_element()))
-        } else {
-            (Strategy::Static, 1)
+        if !is_slice {
+            return (Strategy::Static, 1);
         }
+        let is_local = self.quirks.contains(&Switch::ImpossibleLocalLoanPanics);
+        if is_local && self.needs_too_much_heap(hint) {
+            return (strategy, 1);
+        }
+        (strategy, hint.min(LONGEST_AFFORDABLE / self.settings.payload.largest_element()))
     }
 
     /// Chunks to preallocate, where iceoryx2 has that and no known quirk makes it ruin the

@@ -233,6 +233,7 @@ impl Model {
             hinted: false,
             haunted: self.outlived.contains(&loan.client),
             discarded: false,
+            evicted: false,
             targets: LiteMap::new(),
         };
         let servers: Vec<(Key, bool)> =
@@ -256,6 +257,7 @@ impl Model {
                     && let Some(target) = pending.targets.get_mut(&server)
                 {
                     target.state = TargetState::Unspecified;
+                    pending.evicted = true;
                 }
             }
             queue.push_back(QueuedRequest {

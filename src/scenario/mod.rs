@@ -41,6 +41,8 @@ pub mod shrink;
 
 use serde::{Deserialize, Serialize};
 
+use crate::actor::version;
+
 /// Version of the file format; see [`Scenario::schema`].
 pub const SCHEMA: u32 = 1;
 
@@ -326,7 +328,9 @@ impl Settings {
              max-borrowed-responses-per-pending-response = {}\n\
              enable-safe-overflow-for-requests = {}\n\
              enable-safe-overflow-for-responses = {}\n\
-             enable-fire-and-forget-requests = {}\n",
+             enable-fire-and-forget-requests = {}\n\
+             client-{key} = '{}'\n\
+             server-{key} = '{}'\n",
             self.max_clients,
             self.max_servers,
             self.max_nodes,
@@ -337,6 +341,9 @@ impl Settings {
             self.enable_safe_overflow_for_requests,
             self.enable_safe_overflow_for_responses,
             self.enable_fire_and_forget_requests,
+            version::backpressure_value(self.client_backpressure),
+            version::backpressure_value(self.server_backpressure),
+            key = version::BACKPRESSURE_KEY,
         )
     }
 }

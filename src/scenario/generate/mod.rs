@@ -19,6 +19,7 @@
 //! In a property test, [`Family::scenarios`] is the strategy; see the [crate] for one.
 
 mod phrases;
+mod piles;
 mod values;
 
 use proptest::{
@@ -38,6 +39,7 @@ use phrases::{
     orphaning, port_drops_under_held_data, reconnection, recycling, release, traffic, vanishing,
     watching,
 };
+use piles::{forgotten_requests, held_over, short_lived_ports, unread_answers};
 use values::settle;
 pub use values::{allocation, hint, impossible_length, length, settings};
 
@@ -189,6 +191,7 @@ fn interleaving() -> impl Strategy<Value = Scenario> {
         (1, inspect()),
         (2, watching()),
         (1, orphaning()),
+        (1, forgotten_requests()),
     ];
     scenario(settings(), some_ports(), phrases, 5..60)
 }
@@ -202,6 +205,7 @@ fn churn() -> impl Strategy<Value = Scenario> {
         (1, watching()),
         (3, coming_and_going()),
         (1, vanishing()),
+        (1, short_lived_ports()),
     ];
     scenario(settings(), some_ports(), phrases, 5..60)
 }
@@ -221,6 +225,9 @@ fn recycled() -> impl Strategy<Value = Scenario> {
         (1, release()),
         (1, vanishing()),
         (1, orphaning()),
+        (1, held_over()),
+        (1, unread_answers()),
+        (1, forgotten_requests()),
     ];
     scenario(settings(), opening, phrases, 3..20)
 }
@@ -244,7 +251,12 @@ fn turnover() -> impl Strategy<Value = Scenario> {
             [join(), client, server].into_iter().chain(another).collect::<Vec<_>>()
         },
     );
-    let phrases = Union::new_weighted(vec![(6, traffic()), (2, release()), (1, reconnection())]);
+    let phrases = Union::new_weighted(vec![
+        (6, traffic()),
+        (2, conversation()),
+        (2, release()),
+        (1, reconnection()),
+    ]);
     let turn = vec(phrases, 2..7).prop_map(|phrases| phrases.concat());
     (settings(), settle(), opening, turn, GROWTHS + 10..GROWTHS + 40).prop_map(
         |(service, settle, opening, turn, times)| {
