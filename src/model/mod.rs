@@ -177,8 +177,6 @@ struct Pending {
     haunted: bool,
     /// A server with a full buffer did not get it.
     discarded: bool,
-    /// A server with a full buffer gave it up.
-    evicted: bool,
     /// The servers the request went to.
     targets: LiteMap<Key, Target>,
 }
@@ -557,11 +555,21 @@ impl Model {
         }
     }
 
-    /// Whether the client has a pending response to a request that some server with a full
-    /// buffer did not take or gave up.
-    fn waits_for_undelivered(&self, client: Key) -> bool {
-        let undelivered = |pending: &Pending| pending.discarded || pending.evicted;
-        self.pending.values().any(|pending| pending.client == client && undelivered(pending))
+    /// Whether the requests of a client, with one more, take more chunks than iceoryx2
+    /// preallocates with a known quirk: it counts what servers hold, not what the client
+    /// still waits for.
+    fn takes_more_than_counted(&self, client: Key) -> bool {
+        let s = &self.settings;
+        let waited_for = self.pending.iter().filter(|(_, pending)| pending.client == client);
+        let queued = self.in_flight.iter().filter(|((from, _), _)| *from == client);
+        let held = self.active.values().filter(|active| active.client == client);
+        let requests: BTreeSet<Key> = waited_for
+            .map(|(&key, _)| key)
+            .chain(queued.flat_map(|(_, queue)| queue).map(|request| request.pending))
+            .chain(held.map(|active| active.pending))
+            .collect();
+        let counted = 2 * s.max_active_requests_per_client * s.max_servers + s.max_loaned_requests;
+        self.loaned_requests_of(client) + requests.len() >= counted
     }
 
     /// Whether the client's port exists: itself or something that came out of it.

@@ -138,7 +138,7 @@ impl Model {
             Switch::OldResponsesExhaustChunks
         } else if port.is_client() && port.active < self.settings.max_active_requests_per_client {
             Switch::OwnActiveLimitTakesChunks
-        } else if self.waits_for_undelivered(key) {
+        } else if port.is_client() && self.takes_more_than_counted(key) {
             Switch::UndeliveredRequestTakesChunk
         } else {
             return;

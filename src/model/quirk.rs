@@ -71,7 +71,7 @@ pub enum Switch {
     /// one does not get such a limit: it would crash.
     OwnActiveLimitTakesChunks,
     /// A client may run out of memory while it waits for answers to a request that no server
-    /// took because of a full buffer; a dynamic one makes no loans then: it would crash.
+    /// has any more; a dynamic one makes no loans then: it would crash in the end.
     UndeliveredRequestTakesChunk,
     /// A dynamic port of which payloads are aligned to more than 8 bytes may run out of
     /// memory: it loses a chunk with every growth.
@@ -79,7 +79,8 @@ pub enum Switch {
     /// Responses of a server that is gone may be lost when the client asks for a response
     /// to another request and there is none.
     EmptyReceiveForgetsGoneServer,
-    /// Requests of clients that are gone, discarded by a server, may keep memory mapped.
+    /// Requests of clients that are gone, discarded by a server, may keep memory mapped and
+    /// count as borrowed.
     DiscardedRequestKeepsMemory,
 }
 

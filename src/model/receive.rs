@@ -115,7 +115,12 @@ impl Model {
         } else {
             Promise::RequestsArriveInOrder
         };
-        let tolerated = self.tolerate_lost_requests_of_gone_clients(server);
+        let mut tolerated = self.tolerate_lost_requests_of_gone_clients(server);
+        let quirk = Switch::DiscardedRequestKeepsMemory;
+        let keeps = self.unreturned.iter().any(|(of, _)| *of == server);
+        if keeps && self.quirks.contains(&quirk) {
+            tolerated.push((quirk, Expected::Refused("ExceedsMaxBorrows")));
+        }
         Prediction { promise, allowed, tolerated }
     }
 

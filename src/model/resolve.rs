@@ -83,7 +83,7 @@ impl Model {
                     return None;
                 }
                 let is_slice = self.settings.payload.requests_are_slices();
-                let (strategy, hint) = self.memory(strategy, hint, is_slice);
+                let (strategy, hint) = self.memory(strategy, hint, is_slice)?;
                 Action::CreateClient {
                     participant,
                     new: self.fresh(),
@@ -96,7 +96,7 @@ impl Model {
             Step::CreateServer { participant, strategy, hint, loans, preallocate } => {
                 let participant = self.participant(participant)?;
                 let is_slice = self.settings.payload.responses_are_slices();
-                let (strategy, hint) = self.memory(strategy, hint, is_slice);
+                let (strategy, hint) = self.memory(strategy, hint, is_slice)?;
                 Action::CreateServer {
                     participant,
                     new: self.fresh(),
@@ -114,7 +114,7 @@ impl Model {
                 let strategy = self.clients[&client].strategy;
                 let lacks_a_chunk = strategy.is_dynamic()
                     && self.quirks.contains(&Switch::UndeliveredRequestTakesChunk)
-                    && self.waits_for_undelivered(client);
+                    && self.takes_more_than_counted(client);
                 if lacks_a_chunk || self.steers_around(len, strategy) {
                     return None;
                 }
@@ -200,15 +200,16 @@ impl Model {
     }
 
     /// What a port is created with; one that sends single values has nothing to choose.
-    fn memory(&self, strategy: Strategy, hint: usize, is_slice: bool) -> (Strategy, usize) {
+    fn memory(&self, strategy: Strategy, hint: usize, is_slice: bool) -> Option<(Strategy, usize)> {
         if !is_slice {
-            return (Strategy::Static, 1);
+            return Some((Strategy::Static, 1));
         }
         let is_local = self.quirks.contains(&Switch::ImpossibleLocalLoanPanics);
         if is_local && self.needs_too_much_heap(hint) {
-            return (strategy, 1);
+            return None;
         }
-        (strategy, hint.min(LONGEST_AFFORDABLE / self.settings.payload.largest_element()))
+        let longest = LONGEST_AFFORDABLE / self.settings.payload.largest_element();
+        Some((strategy, hint.min(longest)))
     }
 
     /// Chunks to preallocate, where iceoryx2 has that and no known quirk makes it ruin the

@@ -233,7 +233,6 @@ impl Model {
             hinted: false,
             haunted: self.outlived.contains(&loan.client),
             discarded: false,
-            evicted: false,
             targets: LiteMap::new(),
         };
         let servers: Vec<(Key, bool)> =
@@ -257,7 +256,6 @@ impl Model {
                     && let Some(target) = pending.targets.get_mut(&server)
                 {
                     target.state = TargetState::Unspecified;
-                    pending.evicted = true;
                 }
             }
             queue.push_back(QueuedRequest {
