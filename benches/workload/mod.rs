@@ -8,7 +8,7 @@ use std::{
 };
 
 use iox2_gauntlet::{
-    actor::{Action, Observation, bare::Pair, iox::Ipc},
+    actor::{Action, Observation, bare::Pair, iox, iox::Ipc, variant::Variant},
     campaign,
     lockstep::{self, Observer, Position, Silent},
     model::{Prediction, Switch},
@@ -182,10 +182,17 @@ impl Scenarios {
     pub fn judge(&mut self, scenario: &Scenario) -> Measured<()> {
         self.judged += 1;
         let service = format!("scenario/{}", self.judged);
-        let settings = scenario.service.clone();
+        // Small buffers for expired connections crash some releases, as a runner knows.
+        let default = Settings::default();
+        let settings = Settings {
+            client_expired_connection_buffer: default.client_expired_connection_buffer,
+            server_expired_connection_buffer: default.server_expired_connection_buffer,
+            ..scenario.service.clone()
+        };
+        let scenario = &Scenario { service: settings.clone(), ..scenario.clone() };
         let config = self.sandbox.config_for("scenario", &settings)?;
-        let mut host = Ipc::new(&config, &service, settings)?;
-        let outcome = lockstep::run(scenario, &self.quirks, &mut host, &mut Silent);
+        let mut host = iox::host(Variant::Ipc, &config, &service, settings)?;
+        let outcome = lockstep::run(scenario, &self.quirks, host.as_mut(), &mut Silent);
         assert!(outcome.end.is_kept(), "{}: {:?}", scenario.title, outcome.end);
         drop(host);
         if !self.sandbox.census()?.is_clean() {
