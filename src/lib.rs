@@ -38,7 +38,8 @@
 //!
 //! ```
 //! use iox2_gauntlet::{
-//!     actor::iox::{self, Ipc}, campaign, lockstep, sandbox::Sandbox, scenario::generate::Family,
+//!     actor::iox::{self, Ipc}, campaign, lockstep, model, sandbox::Sandbox,
+//!     scenario::generate::Family,
 //! };
 //! use proptest::{prelude::*, test_runner::RngSeed};
 //!
@@ -47,6 +48,7 @@
 //!
 //!     fn growing_payloads_arrive(scenario in Family::Growth.scenarios()) {
 //!         let quirks = campaign::switches(&campaign::active_quirks()?);
+//!         let scenario = model::steered(&scenario, &quirks);
 //!         let sandbox = Sandbox::new()?;
 //!         let config = sandbox.config_for("growth", &scenario.service)?;
 //!         let mut host = Ipc::new(&config, "growth", scenario.service.clone())?;

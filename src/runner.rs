@@ -20,7 +20,6 @@
 //! ```
 
 use std::{
-    borrow::Cow,
     collections::{BTreeMap, BTreeSet},
     fmt, fs,
     path::PathBuf,
@@ -39,9 +38,9 @@ use crate::{
     },
     coverage::{Coverage, Whole},
     lockstep::{self, End, Outcome, Position, Silent},
-    model::{Promise, Switch, judge::Breach},
+    model::{self, Promise, Switch, judge::Breach},
     sandbox::{Census, Leftover, Sandbox, SandboxError},
-    scenario::{Scenario, Settings},
+    scenario::Scenario,
 };
 
 /// Which participant lives in which process.
@@ -180,7 +179,7 @@ impl Runner {
         if self.scenarios.is_multiple_of(SCENARIOS_PER_CHILD) {
             self.start_afresh();
         }
-        let scenario = &self.without_ruin(scenario);
+        let scenario = &model::steered(scenario, &self.quirks);
         let (sandbox_dir, config) = self.prepare(scenario)?;
         let service = format!("gauntlet/{}", self.scenarios);
         let judged = match layout {
@@ -219,21 +218,6 @@ impl Runner {
             self.start_afresh();
         }
         Ok(judgement)
-    }
-
-    /// The scenario with no setting a known quirk turns into a crash.
-    fn without_ruin<'a>(&self, scenario: &'a Scenario) -> Cow<'a, Scenario> {
-        let mut settings = scenario.service.clone();
-        if self.quirks.contains(&Switch::FullExpiredBufferPanics) {
-            let default = Settings::default();
-            settings.client_expired_connection_buffer = default.client_expired_connection_buffer;
-            settings.server_expired_connection_buffer = default.server_expired_connection_buffer;
-        }
-        if settings == scenario.service {
-            Cow::Borrowed(scenario)
-        } else {
-            Cow::Owned(Scenario { service: settings, ..scenario.clone() })
-        }
     }
 
     /// The quirks to live with on this service variant.

@@ -121,7 +121,8 @@ impl Trial {
 
 /// The first of two judgements, broken if the second observed something else.
 fn compare(first: Judgement, second: Judgement, promise: Promise, what_differs: &str) -> Judgement {
-    let met_a_quirk = |judged: &Judgement| !judged.outcome.sightings.is_empty();
+    let ran_out_early =
+        |judged: &Judgement| judged.outcome.sightings.keys().any(|quirk| quirk.depends_on_memory());
     if !first.outcome.end.is_kept() {
         // Reported for itself; what follows a breach cannot be compared.
         return first;
@@ -129,19 +130,21 @@ fn compare(first: Judgement, second: Judgement, promise: Promise, what_differs: 
     if !second.outcome.end.is_kept() {
         return second;
     }
-    if met_a_quirk(&first) || met_a_quirk(&second) {
+    if ran_out_early(&first) || ran_out_early(&second) {
         // When memory runs out that should not, it does so earlier or later.
         return first;
     }
     let mut judged = first;
     judged.outcome.note_of_the_whole(promise, Whole::Comparison);
     // What is meant to differ stands in the action, nowhere else. Where only one of the two
-    // takes a step, a quirk of the other is steered around, and they part there.
+    // takes a step, a quirk of the other is steered around, and they part there; so they do
+    // where only one loses what may be lost, as it was in another segment.
     let together = judged.trace.iter().zip(&second.trace);
     let differing = together
         .take_while(|(a, b)| a.position == b.position)
         .find(|(a, b)| a.observed != b.observed);
-    if let Some((a, b)) = differing {
+    if let Some((a, b)) = differing.filter(|(a, b)| !(a.may_lose_a_message && b.may_lose_a_message))
+    {
         judged.outcome.end = End::Broken {
             position: a.position,
             action: a.action.clone(),
@@ -202,6 +205,7 @@ mod tests {
             action: "an action".to_owned(),
             expected: String::new(),
             observed: (*observed).to_owned(),
+            may_lose_a_message: false,
         };
         Judgement {
             outcome: Outcome {
@@ -246,11 +250,31 @@ mod tests {
     }
 
     #[test]
-    fn runs_that_met_a_quirk_are_not_compared() {
+    fn runs_that_ran_out_of_memory_they_should_have_are_not_compared() {
         let mut first = judgement(&["1"]);
         first.outcome.sightings.insert(Switch::FailedGrowthSticks, 1);
         let outcome = compared(first, judgement(&["2"]));
         assert_eq!(outcome.end, End::Kept);
         assert!(!outcome.checks.contains_key(&Promise::VariantsAgree));
+    }
+
+    #[test]
+    fn a_message_that_may_be_lost_may_be_lost_in_one_of_the_runs() {
+        let losing = |observed: &[&str]| {
+            let mut judged = judgement(observed);
+            judged.trace[1].may_lose_a_message = true;
+            judged
+        };
+        assert_eq!(compared(losing(&["ok", "1", "2"]), losing(&["ok", "-", "-"])).end, End::Kept);
+        let outcome = compared(losing(&["ok", "1"]), judgement(&["ok", "-"]));
+        assert_eq!(outcome.end.promise(), Some(Promise::VariantsAgree));
+    }
+
+    #[test]
+    fn runs_that_met_another_quirk_are_compared() {
+        let mut first = judgement(&["1"]);
+        first.outcome.sightings.insert(Switch::OldResponsesAreAnnounced, 1);
+        let outcome = compared(first, judgement(&["2"]));
+        assert_eq!(outcome.end.promise(), Some(Promise::VariantsAgree));
     }
 }

@@ -11,7 +11,7 @@ use iox2_gauntlet::{
     actor::{Action, Observation, bare::Pair, iox, iox::Ipc, variant::Variant},
     campaign,
     lockstep::{self, Observer, Position, Silent},
-    model::{Prediction, Switch},
+    model::{self, Prediction, Switch},
     payload::{self, MessageId},
     sandbox::Sandbox,
     scenario::{
@@ -182,16 +182,9 @@ impl Scenarios {
     pub fn judge(&mut self, scenario: &Scenario) -> Measured<()> {
         self.judged += 1;
         let service = format!("scenario/{}", self.judged);
-        // Small buffers for expired connections crash some releases, as a runner knows.
-        let default = Settings::default();
-        let settings = Settings {
-            client_expired_connection_buffer: default.client_expired_connection_buffer,
-            server_expired_connection_buffer: default.server_expired_connection_buffer,
-            ..scenario.service.clone()
-        };
-        let scenario = &Scenario { service: settings.clone(), ..scenario.clone() };
-        let config = self.sandbox.config_for("scenario", &settings)?;
-        let mut host = iox::host(Variant::Ipc, &config, &service, settings)?;
+        let scenario = &*model::steered(scenario, &self.quirks);
+        let config = self.sandbox.config_for("scenario", &scenario.service)?;
+        let mut host = iox::host(Variant::Ipc, &config, &service, scenario.service.clone())?;
         let outcome = lockstep::run(scenario, &self.quirks, host.as_mut(), &mut Silent);
         assert!(outcome.end.is_kept(), "{}: {:?}", scenario.title, outcome.end);
         drop(host);

@@ -105,6 +105,8 @@ pub struct TracedStep {
     pub expected: String,
     /// What happened; empty while the action has not returned.
     pub observed: String,
+    /// Whether a message may have been lost here, or not.
+    pub may_lose_a_message: bool,
 }
 
 /// Notes the position of a run in a file before every action, so that whoever finds
@@ -147,6 +149,7 @@ impl Observer for FlightRecorder {
                 action: lockstep::describe(action),
                 expected: String::new(),
                 observed: String::new(),
+                may_lose_a_message: false,
             });
         }
     }
@@ -154,6 +157,7 @@ impl Observer for FlightRecorder {
     fn after(&mut self, _: Position, prediction: &Prediction, observation: &Observation) {
         if let Some(step) = self.trace.as_mut().and_then(|trace| trace.last_mut()) {
             step.expected = prediction.to_string();
+            step.may_lose_a_message = prediction.may_lose_a_message();
             step.observed = crate::model::judge::summary(observation);
         }
     }

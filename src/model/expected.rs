@@ -130,6 +130,20 @@ pub struct Prediction {
     pub tolerated: Vec<(Switch, Expected)>,
 }
 
+impl Prediction {
+    /// Whether it is left to iceoryx2 if a message arrives: one of which the memory was never
+    /// mapped may be lost with its sender.
+    #[must_use]
+    pub fn may_lose_a_message(&self) -> bool {
+        let receives = |expected: &Expected| matches!(expected, Expected::Received(_));
+        self.allowed.contains(&Expected::Nothing) && self.allowed.iter().any(receives)
+            || self
+                .allowed
+                .iter()
+                .any(|expected| matches!(expected, Expected::Pending { has_response: None, .. }))
+    }
+}
+
 impl fmt::Display for Prediction {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (i, expected) in self.allowed.iter().enumerate() {

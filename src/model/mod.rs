@@ -51,7 +51,7 @@ use crate::{
 pub use expected::{Candidate, Expected, Prediction};
 pub use promise::Promise;
 pub use promises::Promises;
-pub use quirk::Switch;
+pub use quirk::{Switch, steered};
 
 /// Growths every dynamic port has: segment ids are 8 bits wide, of 256 values one is
 /// the first segment's and one is never used (iceoryx2-cal `resizable_shared_memory`,
@@ -124,6 +124,8 @@ pub struct Model {
     /// Pairs (server, client) of which the client went away with requests the server has
     /// to discard.
     unreturned: BTreeSet<(Key, Key)>,
+    /// Per server, clients that went away with requests it had not received yet.
+    forsaken: BTreeMap<Key, usize>,
     /// Ports that were refused a growth for want of memory.
     starved: BTreeSet<Key>,
 }
@@ -293,6 +295,7 @@ impl Model {
             answers: Vec::new(),
             discarding: BTreeSet::new(),
             unreturned: BTreeSet::new(),
+            forsaken: BTreeMap::new(),
             starved: BTreeSet::new(),
         }
     }
@@ -570,6 +573,32 @@ impl Model {
             .collect();
         let counted = 2 * s.max_active_requests_per_client * s.max_servers + s.max_loaned_requests;
         self.loaned_requests_of(client) + requests.len() >= counted
+    }
+
+    /// Whether the responses of a server, those that were never read and one more included,
+    /// may take more chunks than it preallocates.
+    fn unread_responses_fill(&self, server: Key, port: &Port) -> bool {
+        let s = &self.settings;
+        let targets = self.pending.values().filter_map(|pending| pending.targets.get(&server));
+        let taken = self.unread.get(&server).copied().unwrap_or(0)
+            + self.loaned_responses.values().filter(|loan| loan.server == server).count()
+            + self.responses.values().filter(|held| held.server == server).count()
+            + targets.map(|target| target.queue.len()).sum::<usize>();
+        let per_request =
+            s.max_response_buffer_size + s.max_borrowed_responses_per_pending_response + port.loans;
+        taken >= 2 * s.max_clients * s.max_active_requests_per_client * per_request
+    }
+
+    /// Whether another client that goes away could be one more than a server has room for: with
+    /// the quirks, those whose requests were lost are never forgotten.
+    fn expired_buffers_are_full(&self) -> bool {
+        // Half of it is left to the clients whose requests are still to be received.
+        let limit = self.settings.server_expired_connection_buffer / 2;
+        self.quirks.contains(&Switch::FullExpiredBufferPanics)
+            && self
+                .forsaken
+                .iter()
+                .any(|(key, &count)| count >= limit && self.servers.contains_key(key))
     }
 
     /// Whether the client's port exists: itself or something that came out of it.

@@ -132,19 +132,24 @@ impl Model {
 
     /// With the quirks, a port that should have a chunk for every loan may have none.
     fn tolerate_missing_chunks(&self, key: Key, port: &Port, prediction: &mut Prediction) {
-        let quirk = if port.loses_chunks {
-            Switch::AlignedPortLosesChunks
-        } else if self.unread.get(&key).is_some_and(|&unread| unread > 0) {
-            Switch::OldResponsesExhaustChunks
-        } else if port.is_client() && port.active < self.settings.max_active_requests_per_client {
-            Switch::OwnActiveLimitTakesChunks
-        } else if port.is_client() && self.takes_more_than_counted(key) {
-            Switch::UndeliveredRequestTakesChunk
-        } else {
-            return;
-        };
-        if self.quirks.contains(&quirk) {
-            prediction.tolerated.push((quirk, Expected::Refused("OutOfMemory")));
+        let own_limit =
+            port.is_client() && port.active < self.settings.max_active_requests_per_client;
+        let reasons = [
+            (port.loses_chunks, Switch::AlignedPortLosesChunks),
+            (own_limit, Switch::OwnActiveLimitTakesChunks),
+            (
+                port.is_client() && self.takes_more_than_counted(key),
+                Switch::UndeliveredRequestTakesChunk,
+            ),
+            (
+                !port.is_client() && self.unread_responses_fill(key, port),
+                Switch::OldResponsesExhaustChunks,
+            ),
+        ];
+        for (applies, quirk) in reasons {
+            if applies && self.quirks.contains(&quirk) {
+                prediction.tolerated.push((quirk, Expected::Refused("OutOfMemory")));
+            }
         }
     }
 

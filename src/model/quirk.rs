@@ -4,7 +4,11 @@
 //! The files are compiled in, so that an installed `gauntlet` has them; more can be
 //! read from a directory.
 
-use std::path::{Path, PathBuf};
+use std::{
+    borrow::Cow,
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+};
 
 use include_dir::{Dir, include_dir};
 use semver::{Version, VersionReq};
@@ -14,7 +18,7 @@ use super::Promise;
 use crate::{
     actor::variant::Variant,
     scenario::{
-        Scenario,
+        Scenario, Settings,
         file::{self, ScenarioFileError},
     },
 };
@@ -62,8 +66,8 @@ pub enum Switch {
     /// A dynamic server loans no more responses once several of its responses were never
     /// read: it would run out of chunks and crash. A static one may run out of memory.
     OldResponsesExhaustChunks,
-    /// The buffers for expired connections are as large as iceoryx2 makes them by default: a
-    /// full one panics.
+    /// The buffers for expired connections are as large as iceoryx2 makes them by default, and
+    /// no client is created any more after half as many left requests behind: a full one panics.
     FullExpiredBufferPanics,
     /// A dynamic port gets all the chunks it can need: with fewer it grows, and crashes.
     ReducedPreallocationExhaustsChunks,
@@ -93,6 +97,40 @@ impl Switch {
             _ => true,
         }
     }
+
+    /// Whether its effect depends on how much memory a port has and when it grows: two runs
+    /// that differ in that may then observe something else.
+    #[must_use]
+    pub fn depends_on_memory(self) -> bool {
+        matches!(
+            self,
+            Self::ImpossibleLoanIsInternalFailure
+                | Self::FailedGrowthSticks
+                | Self::FailedLoanKeepsCount
+                | Self::GoneClientLosesRequests
+                | Self::UnmappedSegmentIsLost
+                | Self::OldResponsesExhaustChunks
+                | Self::OwnActiveLimitTakesChunks
+                | Self::UndeliveredRequestTakesChunk
+                | Self::AlignedPortLosesChunks
+        )
+    }
+}
+
+/// The scenario with no setting one of the quirks turns into a crash: what a run that lives
+/// with them carries out. Steps are steered around as they come, settings are not.
+#[must_use]
+pub fn steered<'a>(scenario: &'a Scenario, quirks: &BTreeSet<Switch>) -> Cow<'a, Scenario> {
+    if !quirks.contains(&Switch::FullExpiredBufferPanics) {
+        return Cow::Borrowed(scenario);
+    }
+    let default = Settings::default();
+    let service = Settings {
+        client_expired_connection_buffer: default.client_expired_connection_buffer,
+        server_expired_connection_buffer: default.server_expired_connection_buffer,
+        ..scenario.service.clone()
+    };
+    Cow::Owned(Scenario { service, ..scenario.clone() })
 }
 
 /// What a quirk does to its victim.

@@ -118,7 +118,8 @@ impl Model {
         let mut tolerated = self.tolerate_lost_requests_of_gone_clients(server);
         let quirk = Switch::DiscardedRequestKeepsMemory;
         let keeps = self.unreturned.iter().any(|(of, _)| *of == server);
-        if keeps && self.quirks.contains(&quirk) {
+        // Only where nothing has to be delivered: another client's request still is.
+        if keeps && allowed.contains(&Expected::Nothing) && self.quirks.contains(&quirk) {
             tolerated.push((quirk, Expected::Refused("ExceedsMaxBorrows")));
         }
         Prediction { promise, allowed, tolerated }

@@ -79,6 +79,7 @@ impl Model {
                 let participant = self.participant(participant)?;
                 if self.quirks.contains(&Switch::RecycledSlotGetsOldConnection)
                     && self.holds_of_gone_client()
+                    || self.expired_buffers_are_full()
                 {
                     return None;
                 }

@@ -465,6 +465,9 @@ impl Model {
                 if !self.settings.enable_fire_and_forget_requests && !queue.is_empty() {
                     self.unreturned.insert((*server, client));
                 }
+                if !queue.is_empty() {
+                    *self.forsaken.entry(*server).or_default() += 1;
+                }
                 for request in queue {
                     request.orphan = true;
                     request.certain &= keeps;
