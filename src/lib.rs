@@ -32,6 +32,8 @@
 //! | [`sandbox`] | a domain of iceoryx2's own for every run, and what was left in it |
 //! | [`payload`] | bytes that tell whose they are |
 //! | [`coverage`] | in which situations the promises were checked |
+//! | [`languages`] | participants in Python |
+//! | [`gate`] | two releases side by side: what changes |
 //! | [`campaign`], [`report`] | whole runs, as `gauntlet run` does them, and what they found |
 //!
 //! A property test of a promise iceoryx2 makes, over generated scenarios:
@@ -71,6 +73,8 @@ pub mod campaign;
 pub mod coverage;
 pub mod example;
 pub mod exit;
+pub mod gate;
+pub mod languages;
 pub mod lockstep;
 pub mod model;
 pub mod payload;

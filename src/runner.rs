@@ -114,6 +114,8 @@ pub struct Judgement {
 #[derive(Debug)]
 pub struct Runner {
     executable: Executable,
+    /// Participants apart that are not started from `executable`: the second, fourth, ...
+    other: Option<Executable>,
     deadline: Duration,
     quirks: BTreeSet<Switch>,
     interrupted: Arc<AtomicBool>,
@@ -134,6 +136,7 @@ impl Runner {
     pub fn new(executable: Executable) -> Self {
         Self {
             executable,
+            other: None,
             deadline: DEADLINE,
             quirks: BTreeSet::new(),
             interrupted: Arc::default(),
@@ -143,10 +146,22 @@ impl Runner {
         }
     }
 
+    /// Starts every other participant apart from another executable that understands the
+    /// same requests, e.g. in another language.
+    #[must_use]
+    pub fn with_every_other_from(self, other: Executable) -> Self {
+        Self { other: Some(other), ..self }
+    }
+
     /// Gives every scenario this much time.
     #[must_use]
     pub fn with_deadline(self, deadline: Duration) -> Self {
         Self { deadline, ..self }
+    }
+
+    /// Gives every further scenario this much time.
+    pub fn set_deadline(&mut self, deadline: Duration) {
+        self.deadline = deadline;
     }
 
     /// Gives up whatever it is doing, with [`HostError::Interrupted`], once this is set.
@@ -298,7 +313,8 @@ impl Runner {
         service: &str,
     ) -> Result<(Judgement, Census), HostError> {
         let mut host = ApartHost {
-            executable: &self.executable,
+            executables: [&self.executable, self.other.as_ref().unwrap_or(&self.executable)],
+            joined: 0,
             deadline: self.deadline,
             interrupted: &self.interrupted,
             open: Request::Host {
@@ -340,7 +356,10 @@ fn explains(known: &BTreeMap<Switch, usize>, census: &Census) -> Option<Switch> 
 
 /// One child process per participant.
 struct ApartHost<'a> {
-    executable: &'a Executable,
+    /// They take turns.
+    executables: [&'a Executable; 2],
+    /// Participants that have joined, or tried to.
+    joined: usize,
     deadline: Duration,
     interrupted: &'a AtomicBool,
     open: Request,
@@ -350,7 +369,8 @@ struct ApartHost<'a> {
 impl Host for ApartHost<'_> {
     fn perform(&mut self, participant: Key, action: &Action) -> Result<Observation, HostError> {
         if let Action::Join { new, .. } = action {
-            let mut child = Child::start(self.executable)?;
+            let mut child = Child::start(self.executables[self.joined % 2])?;
+            self.joined += 1;
             child.ask(&self.open, self.deadline, self.interrupted)?;
             self.participants.insert(*new, child);
         }

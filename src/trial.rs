@@ -193,7 +193,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        actor::serve::TracedStep,
+        actor::{ActionKind, serve::TracedStep},
         coverage::Coverage,
         lockstep::{Outcome, Position},
         model::Switch,
@@ -202,6 +202,7 @@ mod tests {
     fn judgement(observed: &[&str]) -> Judgement {
         let step = |(i, observed): (usize, &&str)| TracedStep {
             position: Position::Step(i),
+            kind: ActionKind::Join,
             action: "an action".to_owned(),
             expected: String::new(),
             observed: (*observed).to_owned(),

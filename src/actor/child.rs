@@ -14,6 +14,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use serde::{Serialize, de::DeserializeOwned};
+
 use super::{
     HostError,
     sabotage::Sabotage,
@@ -98,6 +100,26 @@ impl Child {
         deadline: Duration,
         interrupted: &AtomicBool,
     ) -> Result<Reply, HostError> {
+        match self.converse(request, deadline, interrupted)? {
+            Reply::Panicked(message) => {
+                self.end();
+                Err(HostError::Crashed(message))
+            }
+            Reply::Failed(error) => Err(error),
+            reply => Ok(reply),
+        }
+    }
+
+    /// Writes a line of JSON and reads one.
+    ///
+    /// # Errors
+    /// As [`Self::ask`].
+    pub fn converse<Q: Serialize, R: DeserializeOwned>(
+        &mut self,
+        request: &Q,
+        deadline: Duration,
+        interrupted: &AtomicBool,
+    ) -> Result<R, HostError> {
         let mut line = serde_json::to_string(request)
             .map_err(|e| HostError::Harness(format!("request: {e}")))?;
         line.push('\n');
@@ -116,15 +138,8 @@ impl Child {
             }
         };
         match reply {
-            Ok(line) => match serde_json::from_str(&line) {
-                Ok(Reply::Panicked(message)) => {
-                    self.end();
-                    Err(HostError::Crashed(message))
-                }
-                Ok(Reply::Failed(error)) => Err(error),
-                Ok(reply) => Ok(reply),
-                Err(error) => Err(HostError::Harness(format!("reply `{line}`: {error}"))),
-            },
+            Ok(line) => serde_json::from_str(&line)
+                .map_err(|error| HostError::Harness(format!("reply `{line}`: {error}"))),
             Err(RecvTimeoutError::Timeout) => {
                 self.end();
                 Err(HostError::Hung(u64::try_from(deadline.as_millis()).unwrap_or(u64::MAX)))
@@ -138,6 +153,15 @@ impl Child {
                 }
             }
         }
+    }
+
+    /// Lets the child end by itself, as it does once nothing is asked any more, and kills it
+    /// if it takes longer than `deadline`.
+    pub fn finish(mut self, deadline: Duration) {
+        self.stdin = None;
+        let until = Instant::now() + deadline;
+        // Its stdout closes when it ends.
+        while self.replies.recv_timeout(until.saturating_duration_since(Instant::now())).is_ok() {}
     }
 
     /// Kills and reaps the child.

@@ -5,6 +5,7 @@
 //! line, column and key; when the two readings differ, that is reported, too.
 
 use std::{
+    collections::BTreeMap,
     fmt, fs, io,
     path::{Path, PathBuf},
 };
@@ -112,21 +113,32 @@ pub enum Advice {
 impl fmt::Display for KeyWarning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { path, position, key, advice } = self;
-        write!(f, "{}:{position}: `{key}` has no effect: ", path.display())?;
-        match advice {
-            Advice::Renamed { to, in_release, forward: true } => {
+        write!(f, "{}:{position}: `{key}` has no effect: {advice}", path.display())
+    }
+}
+
+impl fmt::Display for Advice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Renamed { to, in_release, forward: true } => {
                 write!(f, "renamed to `{to}` in {in_release}")
             }
-            Advice::Renamed { to, in_release, forward: false } => write!(
+            Self::Renamed { to, in_release, forward: false } => write!(
                 f,
                 "the key exists since {in_release}, before it was `{to}` (this is iceoryx2 {})",
                 super::version::IOX2_VERSION
             ),
-            Advice::Nearest(nearest) => {
+            Self::Nearest(nearest) => {
                 write!(f, "iceoryx2 does not know it; did you mean `{nearest}`?")
             }
         }
     }
+}
+
+/// Every key of the default config, dotted, and its value as TOML.
+#[must_use]
+pub fn defaults() -> BTreeMap<String, String> {
+    keys::values()
 }
 
 /// Loads `path` as iceoryx2 does, with the reasons iceoryx2 does not give.

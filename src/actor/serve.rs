@@ -12,7 +12,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Action, Damage, Host, HostError, Key, Observation, iox,
+    Action, ActionKind, Damage, Host, HostError, Key, Observation, iox,
     sabotage::{Sabotage, Saboteur},
     variant::Variant,
 };
@@ -99,6 +99,8 @@ pub enum Reply {
 pub struct TracedStep {
     /// Where in the run.
     pub position: Position,
+    /// What kind of action it was.
+    pub kind: ActionKind,
     /// What was done.
     pub action: String,
     /// What was allowed.
@@ -146,6 +148,7 @@ impl Observer for FlightRecorder {
         if let Some(trace) = &mut self.trace {
             trace.push(TracedStep {
                 position,
+                kind: action.into(),
                 action: lockstep::describe(action),
                 expected: String::new(),
                 observed: String::new(),

@@ -11,7 +11,7 @@ use iceoryx2::{
 };
 
 use super::PortId;
-use crate::scenario::Backpressure;
+use crate::scenario::{Backpressure, Scenario, Step};
 
 /// Version of the iceoryx2 this crate is compiled against.
 pub const IOX2_VERSION: &str = env!("GAUNTLET_IOX2_VERSION");
@@ -179,3 +179,38 @@ pub const HAS_PREALLOCATION: bool = cfg!(iox2_at_least_0_9);
 
 /// Whether a client can have a limit of active requests of its own.
 pub const HAS_OWN_ACTIVE_REQUESTS: bool = cfg!(iox2_at_least_0_10);
+
+/// What a scenario needs and this release of iceoryx2 does not have.
+///
+/// ```
+/// use iox2_gauntlet::{actor::version, scenario::{Scenario, Step, Strategy}};
+/// use semver::Version;
+///
+/// let mut create = Step::create_client(0, Strategy::Static, 8);
+/// let plain = Scenario::of_steps(vec![create.clone()]);
+/// assert_eq!(version::lacks(&Version::new(0, 9, 3), &plain), None);
+/// if let Step::CreateClient { active, .. } = &mut create {
+///     *active = Some(1);
+/// }
+/// let limited = Scenario::of_steps(vec![create]);
+/// assert!(version::lacks(&Version::new(0, 9, 3), &limited).is_some());
+/// assert_eq!(version::lacks(&Version::new(0, 10, 0), &limited), None);
+/// ```
+#[must_use]
+pub fn lacks(version: &semver::Version, scenario: &Scenario) -> Option<&'static str> {
+    let has = |minor: u64| (version.major, version.minor) >= (0, minor);
+    let lacks = |step: &Step| match step {
+        Step::CreateClient { active: Some(_), .. } if !has(10) => {
+            Some("max_active_requests of a client")
+        }
+        Step::CreateClient { preallocate: Some(_), .. }
+        | Step::CreateServer { preallocate: Some(_), .. }
+            if !has(9) =>
+        {
+            Some("override_*_preallocation")
+        }
+        _ => None,
+    };
+    let repeated = scenario.repeat.iter().flat_map(|repeat| &repeat.steps);
+    scenario.steps.iter().chain(repeated).find_map(lacks)
+}

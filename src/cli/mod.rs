@@ -2,14 +2,18 @@
 
 mod clean;
 mod config;
+mod gate;
 mod hunt;
+mod languages;
 mod list;
+mod matrix;
 mod replay;
 mod run;
 mod shrink;
 mod trial;
 
 use std::{
+    path::PathBuf,
     sync::{Arc, atomic::AtomicBool},
     time::Duration,
 };
@@ -19,6 +23,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 use iox2_gauntlet::{
     actor::{HostError, child::Executable, sabotage::Sabotage, serve, version},
     exit::Exit,
+    gate::{BuildError, GateError, ReleaseError, judge},
     scenario::file::ScenarioFileError,
 };
 
@@ -33,6 +38,7 @@ use iox2_gauntlet::{
         1    a promise broken, or a known quirk gone\n  \
         2    bad usage or bad input file\n  \
         3    the harness itself failed, or nothing was exercised\n  \
+        4    a release does not exist or does not build\n  \
         130  interrupted",
     args_conflicts_with_subcommands = true
 )]
@@ -57,8 +63,31 @@ enum Command {
     Shrink(shrink::ShrinkArguments),
     /// Check config files against this iceoryx2, which silently ignores unknown keys
     Config(config::ConfigArguments),
+    /// Say what changes from one release of iceoryx2 to another
+    Gate(gate::GateArguments),
+    /// Judge scenarios of which every other participant is in Python
+    Languages(languages::LanguagesArguments),
+    /// Show promises and quirks of many releases side by side
+    Matrix(matrix::MatrixArguments),
     /// Remove what dead runs left behind
     Clean,
+    /// Say what the iceoryx2 this was compiled against is like, as JSON
+    #[command(hide = true)]
+    Facts {
+        /// A config file of which keys without effect are to be listed
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+        /// Measure times instead
+        #[arg(long)]
+        timings: bool,
+    },
+    /// Judge scenarios for a parent process
+    #[command(hide = true)]
+    Judge {
+        /// Break a promise on purpose
+        #[arg(long, value_parser = sabotage)]
+        sabotage: Option<&'static Sabotage>,
+    },
     /// Execute scenarios for a parent process
     #[command(hide = true)]
     Serve {
@@ -85,7 +114,17 @@ impl Arguments {
             Command::Replay(arguments) => replay::replay(&arguments),
             Command::Shrink(arguments) => shrink::shrink(&arguments),
             Command::Config(arguments) => config::config(&arguments),
+            Command::Gate(arguments) => gate::gate(&arguments),
+            Command::Languages(arguments) => languages::languages(&arguments),
+            Command::Matrix(arguments) => matrix::matrix(&arguments),
             Command::Clean => clean::clean(),
+            Command::Facts { config, timings } => gate::facts(config.as_deref(), timings),
+            Command::Judge { sabotage } => this_executable().and_then(|this| {
+                let this =
+                    sabotage.map_or_else(|| this.clone(), |sabotage| this.sabotaged(sabotage));
+                judge::serve(this).context("judge for a parent process")?;
+                Ok(Exit::Green)
+            }),
             Command::Serve { sabotage } => {
                 serve::serve(sabotage).map(|()| Exit::Green).context("serve a parent process")
             }
@@ -94,13 +133,31 @@ impl Arguments {
             if let Some(HostError::Interrupted) = error.downcast_ref() {
                 return Exit::Interrupted;
             }
+            if let Some(GateError::Host(HostError::Interrupted)) = error.downcast_ref() {
+                return Exit::Interrupted;
+            }
             eprintln!("gauntlet: {}", explain(&error));
+            if let Some(GateError::Build(build)) = error.downcast_ref() {
+                return of_build(build);
+            }
+            if error.downcast_ref::<ReleaseError>().is_some() {
+                return Exit::Usage;
+            }
             if error.downcast_ref::<ScenarioFileError>().is_some() {
                 Exit::Usage
             } else {
                 Exit::Harness
             }
         })
+    }
+}
+
+fn of_build(error: &BuildError) -> Exit {
+    match error {
+        BuildError::Resolve { .. } | BuildError::Compile { .. } => Exit::BuildFailed,
+        BuildError::Interrupted => Exit::Interrupted,
+        BuildError::NoSuite(_) => Exit::Usage,
+        BuildError::Io { .. } | BuildError::Parse { .. } => Exit::Harness,
     }
 }
 

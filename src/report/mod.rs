@@ -1,5 +1,7 @@
 //! What a run found out, as data; the views are one file each.
 
+pub mod gate;
+pub mod matrix;
 pub mod terminal;
 
 use std::{
@@ -248,4 +250,21 @@ pub fn describe_end(end: &End) -> String {
 pub fn replay_command(case: &Path, trial: impl Into<Trial>) -> String {
     let release = if cfg!(debug_assertions) { "" } else { " --release" };
     format!("cargo run{release} -- replay{} {}", trial.into(), case.display())
+}
+
+/// The version of the package `iceoryx2` an interpreter has, or why it has none.
+///
+/// # Errors
+/// If there is no such interpreter or it lacks the package.
+pub fn environment_of_python(python: &Path) -> Result<String, String> {
+    let code = "import importlib.metadata as m, iceoryx2; print(m.version('iceoryx2'))";
+    let output = Command::new(python)
+        .args(["-c", code])
+        .output()
+        .map_err(|error| format!("{}: {error}", python.display()))?;
+    if output.status.success() {
+        return Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned());
+    }
+    let printed = String::from_utf8_lossy(&output.stderr);
+    Err(printed.lines().last().unwrap_or("it does not run").to_owned())
 }

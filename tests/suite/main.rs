@@ -6,6 +6,7 @@ mod across_processes;
 mod command_line;
 mod config_files;
 mod example_programs;
+mod gate;
 mod growth;
 mod interrupted;
 mod jury;

@@ -1,7 +1,7 @@
 //! Keys of a config file: where they stand, which exist, what they are called in
 //! other releases.
 
-use std::ops::Range;
+use std::{collections::BTreeMap, ops::Range};
 
 use iceoryx2::config::Config;
 use toml::de::{DeTable, DeValue};
@@ -50,20 +50,35 @@ pub(super) fn advise(key: &str) -> Advice {
 
 /// Every dotted key of the default config, sections included.
 fn known_keys() -> Vec<String> {
-    fn collect(prefix: &str, table: &toml::Table, keys: &mut Vec<String>) {
+    let mut keys = Vec::new();
+    visit_defaults(&mut |key, _| keys.push(key));
+    keys
+}
+
+/// Every dotted key of the default config that is no section, and its value as TOML.
+pub(super) fn values() -> BTreeMap<String, String> {
+    let mut values = BTreeMap::new();
+    visit_defaults(&mut |key, value| {
+        if !value.is_table() {
+            values.insert(key, value.to_string());
+        }
+    });
+    values
+}
+
+fn visit_defaults(visit: &mut dyn FnMut(String, &toml::Value)) {
+    fn descend(prefix: &str, table: &toml::Table, visit: &mut dyn FnMut(String, &toml::Value)) {
         for (name, value) in table {
             let key = if prefix.is_empty() { name.clone() } else { format!("{prefix}.{name}") };
             if let toml::Value::Table(inner) = value {
-                collect(&key, inner, keys);
+                descend(&key, inner, visit);
             }
-            keys.push(key);
+            visit(key, value);
         }
     }
-    let mut keys = Vec::new();
     if let Ok(defaults) = toml::Table::try_from(Config::default()) {
-        collect("", &defaults, &mut keys);
+        descend("", &defaults, visit);
     }
-    keys
 }
 
 /// The segments of a path that was ignored.

@@ -1,0 +1,315 @@
+//! A judge for each release: the suite that was compiled against it, as a child process
+//! that judges whatever scenario it is given, in children of its own.
+//!
+//! All that differs between releases stays in that process: names of errors, keys of
+//! config files, what the model knows of the API.
+
+use std::{
+    collections::BTreeSet,
+    io::{self, BufRead as _, Write as _},
+    path::Path,
+    sync::atomic::AtomicBool,
+    time::Duration,
+};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    actor::{
+        HostError,
+        child::{Child, Executable},
+        serve::TracedStep,
+        version,
+    },
+    lockstep::{End, Position},
+    model::{Promise, Switch, quirk::Quirk},
+    runner::{DEADLINE, Layout, Runner},
+    scenario::{Scenario, generate::scenario_of_run},
+    trial::Trial,
+};
+
+/// Time for whatever a judge does besides the scenario itself.
+const SLACK: Duration = Duration::from_secs(10);
+
+/// What is to be judged.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Matter {
+    /// The scenario a run with this seed has there.
+    Generated {
+        /// The seed.
+        seed: u64,
+        /// Counted from 0.
+        index: u64,
+    },
+    /// This one.
+    Stated(Box<Scenario>),
+}
+
+/// A scenario and how to judge it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Brief {
+    /// The scenario.
+    pub matter: Matter,
+    /// How it is judged.
+    pub trial: Trial,
+    /// The quirks to live with.
+    pub live_with: BTreeSet<Switch>,
+    /// Whether every step is wanted.
+    pub trace: bool,
+    /// Time for it.
+    pub deadline: Duration,
+}
+
+/// What became of it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Ruling {
+    /// How it ended.
+    pub end: End,
+    /// Every step, if asked for and the process survived.
+    pub trace: Vec<TracedStep>,
+    /// Steps that were carried out.
+    pub performed: usize,
+    /// What the scenario needs and this release does not have.
+    pub lacks: Option<String>,
+}
+
+/// How a release does with the scenario that puts one promise to the test.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Standing {
+    /// The promise is kept.
+    Kept,
+    /// It is broken: what was expected and observed.
+    Broken(String),
+    /// iceoryx2 panicked, aborted or faulted.
+    Crashed(String),
+    /// A call did not return.
+    Hung(String),
+    /// The release has no such API.
+    Unsupported(String),
+    /// Another promise is broken before this one is put to the test.
+    Masked(Promise),
+    /// Repeated, it showed so many times of so many.
+    Flaky(usize, usize),
+}
+
+impl Standing {
+    /// Whether a breach showed every time.
+    #[must_use]
+    pub fn is_broken(&self) -> bool {
+        matches!(self, Self::Broken(_) | Self::Crashed(_) | Self::Hung(_))
+    }
+
+    /// How bad it is; `None` where nothing is known.
+    #[must_use]
+    pub fn badness(&self) -> Option<u8> {
+        match self {
+            Self::Kept => Some(0),
+            Self::Broken(_) => Some(1),
+            Self::Hung(_) => Some(2),
+            Self::Crashed(_) => Some(3),
+            Self::Unsupported(_) | Self::Masked(_) | Self::Flaky(..) => None,
+        }
+    }
+}
+
+impl std::fmt::Display for Standing {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Kept => f.write_str("kept"),
+            Self::Broken(_) => f.write_str("broken"),
+            Self::Crashed(_) => f.write_str("crashes"),
+            Self::Hung(_) => f.write_str("hangs"),
+            Self::Unsupported(what) => write!(f, "unsupported: {what}"),
+            Self::Masked(by) => write!(f, "unclear: {by} breaks before"),
+            Self::Flaky(shown, of) => write!(f, "shows {shown} of {of} times"),
+        }
+    }
+}
+
+/// The parent side.
+#[derive(Debug)]
+pub struct Judge<'a> {
+    child: Child,
+    interrupted: &'a AtomicBool,
+}
+
+impl<'a> Judge<'a> {
+    /// Starts the judge of a release.
+    ///
+    /// # Errors
+    /// If the executable cannot be started.
+    pub fn start(gauntlet: &Path, interrupted: &'a AtomicBool) -> Result<Self, HostError> {
+        let executable = Executable { path: gauntlet.to_owned(), arguments: vec!["judge".into()] };
+        Ok(Self { child: Child::start(&executable)?, interrupted })
+    }
+
+    /// Has a scenario judged.
+    ///
+    /// # Errors
+    /// If the harness fails; what iceoryx2 does is in the ruling.
+    pub fn rule(&mut self, brief: &Brief) -> Result<Ruling, HostError> {
+        // A comparison takes two runs, a participant apart its own deadline.
+        let deadline = brief.deadline * 3 + SLACK;
+        let ruling: Result<Ruling, HostError> =
+            self.child.converse(brief, deadline, self.interrupted)?;
+        ruling
+    }
+
+    /// Puts a promise to the test with a scenario, so many times. Where another promise is
+    /// broken on the way, it is tried again with all quirks lived with but `own`.
+    ///
+    /// # Errors
+    /// If the harness fails.
+    pub fn standing(&mut self, case: &Case<'_>, times: usize) -> Result<Standing, HostError> {
+        let mut standings = Vec::new();
+        for _ in 0..times {
+            let standing = self.standing_once(case)?;
+            let is_final = matches!(standing, Standing::Unsupported(_) | Standing::Hung(_));
+            standings.push(standing);
+            // A hang takes its deadline each time.
+            if is_final {
+                break;
+            }
+        }
+        let shown = standings.iter().filter(|standing| standing.is_broken()).count();
+        let of = standings.len();
+        Ok(match standings.pop() {
+            Some(last) if shown == 0 || shown == of => last,
+            _ => Standing::Flaky(shown, of),
+        })
+    }
+
+    fn standing_once(&mut self, case: &Case<'_>) -> Result<Standing, HostError> {
+        let Case { scenario, trial, promise, own, all } = *case;
+        let mut brief = Brief::strict(scenario, trial);
+        let mut ruling = self.rule(&brief)?;
+        let is_other = |end: &End| end.promise().is_some_and(|broken| broken != promise);
+        if is_other(&ruling.end) {
+            brief.live_with = all.iter().copied().filter(|&switch| Some(switch) != own).collect();
+            ruling = self.rule(&brief)?;
+        }
+        if let Some(lacks) = ruling.lacks {
+            return Ok(Standing::Unsupported(lacks));
+        }
+        Ok(match &ruling.end {
+            end if end.promise() == Some(promise) => ruling.standing(),
+            // What is left when everything is over hides nothing that came before.
+            End::Broken { position: Position::Census, .. } | End::Kept => Standing::Kept,
+            end => end.promise().map_or(Standing::Kept, Standing::Masked),
+        })
+    }
+
+    /// What a scenario breaks, judged as if no quirk were known.
+    ///
+    /// # Errors
+    /// If the harness fails.
+    pub fn strictly(
+        &mut self,
+        scenario: &Scenario,
+    ) -> Result<(Option<Promise>, Standing), HostError> {
+        let ruling = self.rule(&Brief::strict(scenario, Trial::At(Layout::Together.into())))?;
+        Ok((ruling.end.promise(), ruling.standing()))
+    }
+
+    /// Ends the judge, who cleans up.
+    pub fn finish(self) {
+        self.child.finish(SLACK);
+    }
+}
+
+impl Brief {
+    /// As if no quirk were known.
+    fn strict(scenario: &Scenario, trial: Trial) -> Self {
+        Self {
+            matter: Matter::Stated(Box::new(scenario.clone())),
+            trial,
+            live_with: BTreeSet::new(),
+            trace: false,
+            deadline: Duration::from_secs(3),
+        }
+    }
+}
+
+impl Ruling {
+    /// What it says of whatever promise is broken.
+    fn standing(&self) -> Standing {
+        match &self.end {
+            End::Stopped { error: HostError::Hung(_), action, .. } => {
+                Standing::Hung(action.clone())
+            }
+            End::Stopped { error, .. } => Standing::Crashed(error.to_string()),
+            End::Broken { action, breach, .. } => Standing::Broken(format!(
+                "{action}: expected {}, observed {}",
+                breach.expected, breach.observed
+            )),
+            End::Kept => Standing::Kept,
+        }
+    }
+}
+
+/// A scenario that puts a promise to the test.
+#[derive(Debug, Clone, Copy)]
+pub struct Case<'a> {
+    /// The scenario.
+    pub scenario: &'a Scenario,
+    /// How it is judged.
+    pub trial: Trial,
+    /// The promise.
+    pub promise: Promise,
+    /// The switch of the quirk it proves.
+    pub own: Option<Switch>,
+    /// The switches of all quirks.
+    pub all: &'a BTreeSet<Switch>,
+}
+
+impl<'a> Case<'a> {
+    /// The proof of a quirk.
+    #[must_use]
+    pub fn of_quirk(quirk: &'a Quirk, all: &'a BTreeSet<Switch>) -> Self {
+        Self {
+            scenario: &quirk.scenario,
+            trial: Trial::At(crate::runner::Venue::together_on(quirk.variant)),
+            promise: quirk.promise,
+            own: quirk.switch,
+            all,
+        }
+    }
+}
+
+/// The child side: judges until stdin ends.
+///
+/// # Errors
+/// If stdin or stdout break.
+pub fn serve(this: Executable) -> io::Result<()> {
+    rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::TERM))?;
+    let mut runner = Runner::new(this);
+    for line in io::stdin().lock().lines() {
+        let ruling = serde_json::from_str(&line?)
+            .map_err(|error| HostError::Harness(format!("brief: {error}")))
+            .and_then(|brief| rule(&mut runner, brief));
+        let mut out = io::stdout().lock();
+        serde_json::to_writer(&mut out, &ruling)?;
+        out.write_all(b"\n")?;
+        out.flush()?;
+    }
+    Ok(())
+}
+
+fn rule(runner: &mut Runner, brief: Brief) -> Result<Ruling, HostError> {
+    let Brief { matter, trial, live_with, trace, deadline } = brief;
+    let scenario = match matter {
+        Matter::Generated { seed, index } => scenario_of_run(seed, index),
+        Matter::Stated(scenario) => *scenario,
+    };
+    runner.live_with(live_with);
+    runner.set_deadline(deadline.min(DEADLINE));
+    let judged = trial.judge(runner, &scenario, trace)?;
+    Ok(Ruling {
+        end: judged.outcome.end,
+        trace: judged.trace,
+        performed: judged.outcome.performed,
+        lacks: version::lacks(&version::iceoryx2_version(), &scenario).map(str::to_owned),
+    })
+}

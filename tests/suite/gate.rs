@@ -1,0 +1,154 @@
+//! The upgrade gate, on this build: against itself, and against itself with something
+//! broken on purpose. What other releases do is no matter for a quick test.
+
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+    sync::atomic::AtomicBool,
+    time::Duration,
+};
+
+use assert_cmd::Command;
+use iox2_gauntlet::{
+    actor::version,
+    gate::{
+        self, Build, Plan, Release,
+        matrix::matrix,
+        report::{GateReport, Policy, Word},
+    },
+    model::Promise,
+    report,
+};
+use predicates::{prelude::PredicateBooleanExt as _, str::contains};
+
+const GAUNTLET: &str = env!("CARGO_BIN_EXE_gauntlet");
+
+fn build(executable: &Path) -> Build {
+    let version = version::iceoryx2_version();
+    Build {
+        release: Release::Published(version.clone()),
+        version,
+        executable: executable.to_owned(),
+        seconds: 0.0,
+    }
+}
+
+/// A build of which the judge lets everything be sabotaged.
+fn sabotaged(dir: &Path, sabotage: &str) -> Build {
+    let script = dir.join("sabotaged");
+    let text = format!(
+        "#!/bin/sh\n[ \"$1\" = judge ] && set -- judge --sabotage {sabotage}\nexec '{GAUNTLET}' \"$@\"\n"
+    );
+    fs::write(&script, text).unwrap();
+    fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
+    build(&script)
+}
+
+fn plan(out: &Path) -> Plan {
+    Plan { time: Duration::from_secs(4), scenarios: 60, seed: 1, out: out.to_owned() }
+}
+
+fn gate_of(baseline: Build, candidate: Build, out: &Path) -> GateReport {
+    let calm = AtomicBool::new(false);
+    gate::gate(&[baseline, candidate], &plan(out), &calm, &|_| {}).unwrap()
+}
+
+#[test]
+fn a_release_against_itself_is_the_same() {
+    let dir = tempfile::tempdir().unwrap();
+    let this = || build(Path::new(GAUNTLET));
+    let report = gate_of(this(), this(), dir.path());
+    assert_eq!(report.word(), Word::Same, "{}", report::gate::render(&report));
+    assert_eq!(report.count(Word::Spurious), 0, "{}", report::gate::render(&report));
+    assert_eq!(report.misjudged().count(), 0, "{}", report::gate::render(&report));
+    assert!(report.passes(Policy::Changes));
+    assert!(report.compared_steps > 500, "{}", report.compared_steps);
+    assert!(report.timings.iter().all(|timing| timing.baseline > 0), "{:?}", report.timings);
+    assert_eq!(report.timings.len(), 4);
+    assert!(!report.changes.is_empty());
+    let again: GateReport = serde_json::from_str(&serde_json::to_string(&report).unwrap()).unwrap();
+    assert_eq!(again.changes, report.changes);
+}
+
+#[test]
+fn what_only_the_candidate_breaks_is_a_regression_and_the_other_way_round_fixed() {
+    let dir = tempfile::tempdir().unwrap();
+    let this = || build(Path::new(GAUNTLET));
+    let broken = || sabotaged(dir.path(), "request-last-byte-flipped");
+    let report = gate_of(this(), broken(), dir.path());
+    assert_eq!(report.word(), Word::Regressed);
+    assert!(!report.passes(Policy::Regressions) && report.passes(Policy::Crashes));
+    let regressed = report.differences.iter().find(|change| change.word == Word::Regressed);
+    let regressed = regressed.unwrap_or_else(|| panic!("{:?}", report.differences));
+    assert_eq!(regressed.promise, Some(Promise::RequestBytesArrive));
+    // The case is there, and small.
+    let case = iox2_gauntlet::scenario::Scenario::load(&regressed.file).unwrap();
+    assert!(case.written_steps() <= 8, "{case:?}");
+
+    let report = gate_of(broken(), this(), dir.path());
+    assert_eq!(report.count(Word::Regressed), 0, "{}", report::gate::render(&report));
+    assert!(report.differences.iter().any(|change| change.word == Word::Fixed));
+}
+
+#[test]
+fn a_matrix_shows_the_known_quirks_where_their_files_say() {
+    let dir = tempfile::tempdir().unwrap();
+    let calm = AtomicBool::new(false);
+    let builds = [build(Path::new(GAUNTLET))];
+    let report = matrix(&builds, &Plan { scenarios: 1, ..plan(dir.path()) }, &calm, &|_| {});
+    let report = report.unwrap();
+    assert!(report.is_as_stated(), "{}", report::matrix::render(&report));
+    let shows = |id: &str| {
+        let row = report.quirks.iter().find(|row| row.id == id).unwrap();
+        row.cells[0].1.is_broken()
+    };
+    assert!(shows("response-reaches-another-client") || version::IOX2_VERSION != "0.10.0");
+    let markdown = report::matrix::markdown(&report);
+    assert!(markdown.contains("| response-reaches-another-client"), "{markdown}");
+}
+
+fn gauntlet(arguments: &[&str]) -> assert_cmd::assert::Assert {
+    Command::new(GAUNTLET).args(arguments).timeout(Duration::from_secs(120)).assert()
+}
+
+#[test]
+fn what_is_no_release_is_bad_usage() {
+    gauntlet(&["gate", "--baseline", "latest", "--candidate", "0.10.0"])
+        .code(2)
+        .stderr(contains("`latest` is no release of iceoryx2: give a version such as"));
+    gauntlet(&["matrix", "0.10.0", "git+x?commit=1"])
+        .code(2)
+        .stderr(contains("after `?` there has to be branch=, tag= or rev="));
+}
+
+#[test]
+fn a_suite_that_is_not_there_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name).display().to_string();
+    let arguments = ["--suite", &at("nowhere"), "--builds", &at("builds")];
+    gauntlet(&[&["matrix", "0.10.0"], &arguments[..]].concat())
+        .code(2)
+        .stderr(contains("are not in").and(contains("--suite")));
+}
+
+/// An iceoryx2 that does not even compile by itself, which cargo finds out at once.
+#[test]
+fn a_candidate_that_does_not_compile_ends_with_the_first_error_of_the_compiler() {
+    let dir = tempfile::tempdir().unwrap();
+    let candidate: PathBuf = dir.path().join("iceoryx2");
+    fs::create_dir_all(candidate.join("src")).unwrap();
+    fs::write(
+        candidate.join("Cargo.toml"),
+        "[package]\nname = 'iceoryx2'\nversion = '0.10.99'\nedition = '2021'\n[workspace]\n",
+    )
+    .unwrap();
+    fs::write(candidate.join("src/lib.rs"), "pub fn broken( {}\n").unwrap();
+    let (candidate, builds) =
+        (candidate.display().to_string(), dir.path().join("builds").display().to_string());
+    gauntlet(&["matrix", &candidate, "--builds", &builds]).code(4).stderr(
+        contains("does not build")
+            .and(contains("mismatched closing delimiter"))
+            .or(contains("does not build").and(contains("unclosed delimiter"))),
+    );
+}
