@@ -175,6 +175,8 @@ pub(super) fn gate(arguments: &GateArguments) -> anyhow::Result<Exit> {
     let result = result?;
     let json = serde_json::to_string_pretty(&result).context("serialise the report")?;
     write(&out.join("report.json"), &json)?;
+    write(&out.join("report.md"), &report::markdown::of_gate(&result))?;
+    write(&out.join("junit.xml"), &report::junit::of_gate(&result)?)?;
     match arguments.format {
         Format::Text => print!("{}", report::gate::render(&result)),
         Format::Json => println!("{json}"),

@@ -7,6 +7,7 @@ mod hunt;
 mod languages;
 mod list;
 mod matrix;
+mod mixed;
 mod replay;
 mod run;
 mod shrink;
@@ -69,6 +70,8 @@ enum Command {
     Languages(languages::LanguagesArguments),
     /// Show promises and quirks of many releases side by side
     Matrix(matrix::MatrixArguments),
+    /// Show what releases do to each other on one machine, as in a rolling upgrade
+    Mixed(mixed::MixedArguments),
     /// Remove what dead runs left behind
     Clean,
     /// Say what the iceoryx2 this was compiled against is like, as JSON
@@ -117,6 +120,7 @@ impl Arguments {
             Command::Gate(arguments) => gate::gate(&arguments),
             Command::Languages(arguments) => languages::languages(&arguments),
             Command::Matrix(arguments) => matrix::matrix(&arguments),
+            Command::Mixed(arguments) => mixed::mixed(&arguments),
             Command::Clean => clean::clean(),
             Command::Facts { config, timings } => gate::facts(config.as_deref(), timings),
             Command::Judge { sabotage } => this_executable().and_then(|this| {

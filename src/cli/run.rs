@@ -14,7 +14,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use iox2_gauntlet::{
     campaign::{self, Plan, Tally},
     exit::Exit,
-    report::terminal,
+    report::{junit, markdown, terminal},
     runner,
 };
 
@@ -68,8 +68,14 @@ pub(super) fn run(arguments: &RunArguments) -> anyhow::Result<Exit> {
     let report = campaign::run(&plan, &interrupted, &|tally: &Tally| show(&bar, started, tally))?;
     bar.finish_and_clear();
     let json = serde_json::to_string_pretty(&report).context("serialise the report")?;
-    let path = out.join("report.json");
-    fs::write(&path, &json).with_context(|| format!("write {}", path.display()))?;
+    for (name, text) in [
+        ("report.json", json.clone()),
+        ("report.md", markdown::of_run(&report)),
+        ("junit.xml", junit::of_run(&report)?),
+    ] {
+        let path = out.join(name);
+        fs::write(&path, text).with_context(|| format!("write {}", path.display()))?;
+    }
     match arguments.format {
         Format::Text => print!("{}", terminal::render(&report)),
         Format::Json => println!("{json}"),

@@ -10,6 +10,7 @@ pub mod compare;
 pub mod facts;
 pub mod judge;
 pub mod matrix;
+pub mod mixed;
 pub mod release;
 pub mod report;
 pub mod workshop;

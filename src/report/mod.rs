@@ -1,7 +1,10 @@
 //! What a run found out, as data; the views are one file each.
 
 pub mod gate;
+pub mod junit;
+pub mod markdown;
 pub mod matrix;
+pub mod mixed;
 pub mod terminal;
 
 use std::{

@@ -209,6 +209,10 @@ fn a_run_leaves_its_report_where_latest_points_and_repeats_itself_by_seed() {
     assert_eq!(first["seed"], 7);
     assert_eq!(first["interrupted"], false);
     assert_eq!(first["findings"], serde_json::json!([]));
+    let view = |name: &str| fs::read_to_string(dir.path().join("latest").join(name)).unwrap();
+    let junit = quick_junit::Report::deserialize_from_str(&view("junit.xml")).unwrap();
+    assert_eq!((junit.tests, junit.failures), (2 * iox2_gauntlet::model::Promise::ALL.len(), 0));
+    assert!(view("report.md").contains("all promises kept or broken as known"));
     let generated = Family::ALL.map(Family::id);
     let generated = generated.map(|family| first["scenarios"][family].as_u64().unwrap_or(0));
     assert_eq!(generated.iter().sum::<u64>(), 20, "{}", first["scenarios"]);

@@ -15,6 +15,7 @@ use iox2_gauntlet::{
     gate::{
         self, Build, Plan, Release,
         matrix::matrix,
+        mixed::{Reception, mixed},
         report::{GateReport, Policy, Word},
     },
     model::Promise,
@@ -72,11 +73,10 @@ fn a_release_against_itself_is_the_same() {
 }
 
 #[test]
-fn what_only_the_candidate_breaks_is_a_regression_and_the_other_way_round_fixed() {
+fn what_only_the_candidate_breaks_is_a_regression_with_a_small_case() {
     let dir = tempfile::tempdir().unwrap();
-    let this = || build(Path::new(GAUNTLET));
-    let broken = || sabotaged(dir.path(), "request-last-byte-flipped");
-    let report = gate_of(this(), broken(), dir.path());
+    let broken = sabotaged(dir.path(), "request-last-byte-flipped");
+    let report = gate_of(build(Path::new(GAUNTLET)), broken, dir.path());
     assert_eq!(report.word(), Word::Regressed);
     assert!(!report.passes(Policy::Regressions) && report.passes(Policy::Crashes));
     let regressed = report.differences.iter().find(|change| change.word == Word::Regressed);
@@ -85,10 +85,6 @@ fn what_only_the_candidate_breaks_is_a_regression_and_the_other_way_round_fixed(
     // The case is there, and small.
     let case = iox2_gauntlet::scenario::Scenario::load(&regressed.file).unwrap();
     assert!(case.written_steps() <= 8, "{case:?}");
-
-    let report = gate_of(broken(), this(), dir.path());
-    assert_eq!(report.count(Word::Regressed), 0, "{}", report::gate::render(&report));
-    assert!(report.differences.iter().any(|change| change.word == Word::Fixed));
 }
 
 #[test]
@@ -106,6 +102,40 @@ fn a_matrix_shows_the_known_quirks_where_their_files_say() {
     assert!(shows("response-reaches-another-client") || version::IOX2_VERSION != "0.10.0");
     let markdown = report::matrix::markdown(&report);
     assert!(markdown.contains("| response-reaches-another-client"), "{markdown}");
+}
+
+#[test]
+fn two_processes_of_one_release_share_a_domain_and_take_it_over() {
+    let calm = AtomicBool::new(false);
+    let this = || build(Path::new(GAUNTLET));
+    let pairs = mixed(&[this()], &calm, &|_| {}).unwrap();
+    let [pair] = &pairs[..] else { panic!("{pairs:?}") };
+    assert!(pair.is_orderly(), "{pair:?}");
+    assert_eq!((&pair.after, &pair.at_once), (&Reception::Works, &Reception::Works));
+    assert!(report::mixed::render(&pairs).contains("1 of 1 pairs in order"));
+}
+
+/// A newcomer that makes room for itself.
+#[test]
+fn a_newcomer_that_removes_what_the_incumbent_has_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let script = dir.path().join("rude");
+    let text = [
+        "#!/bin/sh",
+        "read -r line",
+        r#"config=$(echo "$line" | sed 's/.*"config":"\([^"]*\)".*/\1/')"#,
+        r#"prefix=$(sed -n 's/^prefix = "\(.*\)"$/\1/p' "$config")"#,
+        r#"rm -f /dev/shm/"$prefix"*.dynamic"#,
+        &format!("(echo \"$line\"; cat) | '{GAUNTLET}' \"$@\""),
+    ];
+    fs::write(&script, text.join("\n")).unwrap();
+    fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
+    let calm = AtomicBool::new(false);
+    let builds = [build(Path::new(GAUNTLET)), build(&script)];
+    let pairs = mixed(&builds, &calm, &|_| {}).unwrap();
+    let harm = pairs[1].harm.as_deref().unwrap_or_else(|| panic!("{pairs:?}"));
+    assert!(harm.contains(".dynamic is gone"), "{harm}");
+    assert!(pairs[0].is_orderly() && !pairs[1].is_orderly());
 }
 
 fn gauntlet(arguments: &[&str]) -> assert_cmd::assert::Assert {
@@ -151,4 +181,30 @@ fn a_candidate_that_does_not_compile_ends_with_the_first_error_of_the_compiler()
             .and(contains("mismatched closing delimiter"))
             .or(contains("does not build").and(contains("unclosed delimiter"))),
     );
+}
+
+/// A report of the first schema: whoever keeps old ones can still read them.
+#[test]
+fn an_old_report_is_still_read_and_shown_in_all_views() {
+    let text = include_str!("../../fixtures/reports/gate-schema-1.json");
+    let old: GateReport = serde_json::from_str(text).unwrap();
+    assert_eq!((old.schema, old.baseline.version.as_str()), (1, "0.9.3"));
+    assert_eq!((old.word(), old.count(Word::Fixed)), (Word::Regressed, 3));
+
+    let shown = report::gate::render(&old);
+    assert!(shown.contains("0.9.3 -> 0.10.0: REGRESSED; 2 regressed, 3 fixed"), "{shown}");
+    assert!(shown.contains("growths of a client"), "{shown}");
+
+    let markdown = report::markdown::of_gate(&old);
+    assert!(markdown.starts_with("### iceoryx2 0.9.3 to 0.10.0: REGRESSED\n"), "{markdown}");
+    // Every row of a table has as many cells as its header.
+    for table in markdown.split("\n\n").filter(|part| part.starts_with('|')) {
+        let cells = |line: &str| line.replace("\\|", "").matches('|').count();
+        let header = table.lines().next().map(cells).unwrap();
+        assert!(table.lines().all(|line| cells(line) == header), "{table}");
+    }
+
+    let junit = quick_junit::Report::deserialize_from_str(&report::junit::of_gate(&old).unwrap());
+    let junit = junit.unwrap();
+    assert_eq!((junit.tests, junit.failures), (8, 2));
 }
