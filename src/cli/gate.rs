@@ -135,19 +135,20 @@ impl WorkshopArguments {
         interrupted: &AtomicBool,
         teller: &Teller,
     ) -> anyhow::Result<Build> {
-        let made_here = || PathBuf::from(env!("CARGO_MANIFEST_DIR"));
-        fs::create_dir_all(&self.builds)
+        teller.tell(&format!("building the suite against iceoryx2 {release}"));
+        let progress = |what: &str, done: usize, all: usize| {
+            teller.tick(&format!("iceoryx2 {release}: {done} of about {all}, {what}"));
+        };
+        let workshop = self.workshop()?;
+        Ok(workshop.build(release, interrupted, &progress).map_err(GateError::from)?)
+    }
+
+    pub(super) fn workshop(&self) -> anyhow::Result<Workshop> {
+        let dir = fs::create_dir_all(&self.builds)
             .and_then(|()| self.builds.canonicalize())
-            .with_context(|| format!("create {}", self.builds.display()))
-            .and_then(|dir| {
-                let workshop =
-                    Workshop { suite: self.suite.clone().unwrap_or_else(made_here), dir };
-                teller.tell(&format!("building the suite against iceoryx2 {release}"));
-                let progress = |what: &str, done: usize, all: usize| {
-                    teller.tick(&format!("iceoryx2 {release}: {done} of about {all}, {what}"));
-                };
-                Ok(workshop.build(release, interrupted, &progress).map_err(GateError::from)?)
-            })
+            .with_context(|| format!("create {}", self.builds.display()))?;
+        let made_here = || PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+        Ok(Workshop { suite: self.suite.clone().unwrap_or_else(made_here), dir })
     }
 }
 

@@ -130,8 +130,10 @@ fn quirks_as_markdown(quirks: &[Quirk]) -> String {
     for quirk in quirks {
         let ran: Vec<_> =
             quirk.ran.iter().filter(|v| quirk.affects(v)).map(ToString::to_string).collect();
+        let number = quirk.upstream.as_ref().and_then(|url| Some((url, url.rsplit('/').next()?)));
+        let upstream = number.map(|(url, n)| format!(" ([#{n}]({url}))")).unwrap_or_default();
         out.push_str(&format!(
-            "| `{}` | `{}` | `{}` | {} | {} | {} |\n",
+            "| `{}` | `{}` | `{}` | {} | {} | {}{upstream} |\n",
             quirk.id,
             quirk.promise,
             quirk.versions,

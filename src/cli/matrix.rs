@@ -11,7 +11,7 @@ use iox2_gauntlet::{
     campaign,
     exit::Exit,
     gate::{
-        Plan, Release,
+        GateError, Plan, Release,
         matrix::{matrix as run, note_releases},
     },
     report::matrix::{markdown, render},
@@ -37,6 +37,9 @@ pub(super) struct MatrixArguments {
     /// Directory for saved cases and reports
     #[arg(long, value_name = "DIR", default_value = ".gauntlet")]
     out: PathBuf,
+    /// Run the vendor's own conformance tests as well, where they are published
+    #[arg(long)]
+    conformance: bool,
     /// How to print the tables
     #[arg(long, value_enum, default_value_t = MatrixFormat::Text)]
     format: MatrixFormat,
@@ -72,10 +75,17 @@ pub(super) fn matrix(arguments: &MatrixArguments) -> anyhow::Result<Exit> {
         out: out.clone(),
     };
     let result = run(&builds, &plan, &interrupted, &|what| teller.tell(what));
-    drop(teller);
     // A judge that was ended in the middle of something could not clean up.
     clean::clean_dead_runs()?;
-    let report = result?;
+    let mut report = result?;
+    if arguments.conformance {
+        let workshop = arguments.workshop.workshop()?;
+        for release in &releases {
+            teller.tell(&format!("the conformance tests of iceoryx2 {release}"));
+            report.conformance.push(workshop.conformance(release).map_err(GateError::from)?);
+        }
+    }
+    drop(teller);
     let json = serde_json::to_string_pretty(&report).context("serialise the report")?;
     write(&out.join("report.json"), &json)?;
     write(&out.join("report.md"), &markdown(&report))?;

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Build, GateError, Plan,
+    conformance::Conformance,
     judge::{Case, Judge, Standing},
     report::{SCHEMA, Side},
 };
@@ -68,6 +69,9 @@ pub struct MatrixReport {
     pub quirks: Vec<QuirkRow>,
     /// What the runs found that no quirk explains, by release.
     pub findings: Vec<Vec<Finding>>,
+    /// The vendor's own tests, by release, if asked for.
+    #[serde(default)]
+    pub conformance: Vec<Conformance>,
     /// Seed of the generated scenarios.
     pub seed: u64,
     /// Seconds it took, builds not counted.
@@ -122,6 +126,7 @@ pub fn matrix(
         promises,
         quirks,
         findings,
+        conformance: Vec::new(),
         seed: plan.seed,
         seconds: started.elapsed().as_secs_f64(),
     })

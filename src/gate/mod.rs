@@ -7,6 +7,7 @@
 //! step ([`compare`]). So each line of the result has a scenario that shows it.
 
 pub mod compare;
+pub mod conformance;
 pub mod facts;
 pub mod judge;
 pub mod matrix;

@@ -177,7 +177,7 @@ impl Workshop {
 
 /// All crates of iceoryx2 in the versions that were released together: their requirements
 /// admit later ones, which would mend what the release has broken.
-fn pin_siblings(dir: &Path, version: &Version) -> Result<(), BuildError> {
+pub(super) fn pin_siblings(dir: &Path, version: &Version) -> Result<(), BuildError> {
     let lock_path = dir.join("Cargo.lock");
     let is_of_another_release = |package: &&cargo_lock::Package| {
         package.name.as_str().starts_with("iceoryx2")
@@ -283,14 +283,14 @@ fn end_group(cargo: &mut std::process::Child) {
     let _ = cargo.wait();
 }
 
-fn cargo(dir: &Path) -> Command {
+pub(super) fn cargo(dir: &Path) -> Command {
     let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo.current_dir(dir).arg("--color=never").env("CARGO_TARGET_DIR", dir.join("target"));
     cargo
 }
 
 /// Runs cargo to its end.
-fn cargo_succeeds(dir: &Path, arguments: &[&str]) -> Result<(), String> {
+pub(super) fn cargo_succeeds(dir: &Path, arguments: &[&str]) -> Result<(), String> {
     let output = cargo(dir)
         .args(arguments)
         .stdin(Stdio::null())
@@ -314,7 +314,7 @@ fn link(target: &Path, link: &Path) -> Result<(), BuildError> {
     std::os::unix::fs::symlink(&target, link).map_err(at(link))
 }
 
-fn read_lock(path: &Path) -> Result<Lockfile, BuildError> {
+pub(super) fn read_lock(path: &Path) -> Result<Lockfile, BuildError> {
     Lockfile::load(path)
         .map_err(|error| BuildError::Parse { path: path.to_owned(), message: error.to_string() })
 }
@@ -323,11 +323,11 @@ fn read(path: &Path) -> Result<String, BuildError> {
     fs::read_to_string(path).map_err(at(path))
 }
 
-fn write(path: &Path, text: &str) -> Result<(), BuildError> {
+pub(super) fn write(path: &Path, text: &str) -> Result<(), BuildError> {
     fs::write(path, text).map_err(at(path))
 }
 
-fn at(path: &Path) -> impl FnOnce(io::Error) -> BuildError + use<> {
+pub(super) fn at(path: &Path) -> impl FnOnce(io::Error) -> BuildError + use<> {
     let path = path.to_owned();
     move |source| BuildError::Io { path, source }
 }

@@ -82,6 +82,10 @@ fn promises(report: &MatrixReport, preset: &str) -> Table {
         });
         table.add_row([Cell::new(promise.id())].into_iter().chain(cells));
     }
+    if !report.conformance.is_empty() {
+        let cells = report.conformance.iter().map(Cell::new);
+        table.add_row([Cell::new("the vendor's own conformance tests")].into_iter().chain(cells));
+    }
     table
 }
 
