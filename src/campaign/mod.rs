@@ -98,6 +98,8 @@ pub struct Plan {
     pub out: PathBuf,
     /// Judge strictly, as if no quirk were known.
     pub strict: bool,
+    /// End with the first broken promise, once it is confirmed, shrunk and saved.
+    pub fail_fast: bool,
 }
 
 /// Why a run could not be completed.
@@ -299,6 +301,11 @@ impl Campaign<'_> {
         self.interrupted.load(Ordering::Relaxed)
     }
 
+    /// Whether no further scenario is wanted.
+    fn is_over(&self) -> bool {
+        self.is_interrupted() || self.plan.fail_fast && !self.tally().findings.is_empty()
+    }
+
     /// Runs every quirk's proof strictly. A proof of this release must show; one of
     /// another release must not.
     fn replay_proofs(
@@ -309,7 +316,7 @@ impl Campaign<'_> {
         let mut runner = self.new_runner().with_deadline(PROOF_DEADLINE);
         let runner = &mut runner;
         for quirk in Quirk::known()? {
-            if self.is_interrupted() {
+            if self.is_over() {
                 break;
             }
             let is_active = active.iter().any(|other| other.id == quirk.id);
@@ -343,7 +350,7 @@ impl Campaign<'_> {
         let runner = &mut runner;
         for (name, scenario) in fixtures()? {
             for layout in [Layout::Together, Layout::Apart] {
-                if self.is_interrupted() {
+                if self.is_over() {
                     return Ok(());
                 }
                 let judgement = runner.judge(&scenario, layout, false)?;
@@ -372,7 +379,7 @@ impl Campaign<'_> {
         let mut runner = self.new_runner();
         loop {
             let index = next.fetch_add(1, Ordering::Relaxed);
-            if index >= self.plan.scenarios || Instant::now() >= deadline || self.is_interrupted() {
+            if index >= self.plan.scenarios || Instant::now() >= deadline || self.is_over() {
                 return Ok(());
             }
             let scenario = scenario_of_run(self.plan.seed, index);

@@ -40,6 +40,9 @@ pub(super) struct RunArguments {
     /// Judge as if no quirk were known
     #[arg(long)]
     strict: bool,
+    /// End with the first broken promise
+    #[arg(long)]
+    fail_fast: bool,
     /// Directory for saved cases and reports
     #[arg(long, value_name = "DIR", default_value = ".gauntlet")]
     out: PathBuf,
@@ -61,6 +64,7 @@ pub(super) fn run(arguments: &RunArguments) -> anyhow::Result<Exit> {
         deadline: arguments.deadline.max(Duration::from_secs(1)).min(runner::DEADLINE * 30),
         out: out.clone(),
         strict: arguments.strict,
+        fail_fast: arguments.fail_fast,
     };
     eprintln!("judging {}, artefacts in {}", super::subject(), out.display());
     let bar = progress_bar(arguments);

@@ -297,6 +297,22 @@ fn a_strict_run_saves_cases_that_replay_and_shrink() {
     gauntlet().arg("replay").arg(&small).assert().code(1);
 }
 
+#[cfg(iox2_at_least_0_10)]
+#[test]
+fn a_run_that_is_to_end_with_the_first_broken_promise_does() {
+    let dir = scratch();
+    // The fixtures come first, in two layouts each, and keep every promise; without the flag
+    // all twelve would be generated, which break more than one.
+    gauntlet()
+        .args(["run", "--strict", "--fail-fast", "--scenarios", "12", "--jobs", "1", "--out"])
+        .arg(dir.path())
+        .assert()
+        .code(1);
+    let report = fs::read_to_string(dir.path().join("latest/report.json")).unwrap();
+    let report: serde_json::Value = serde_json::from_str(&report).unwrap();
+    assert_eq!(report["findings"].as_array().unwrap().len(), 1);
+}
+
 #[test]
 fn shrinking_what_breaks_nothing_says_so() {
     gauntlet().args(["shrink", "fixtures/scenarios/round-trip.toml"]).assert().code(0).stdout(

@@ -268,6 +268,7 @@ fn a_hang_is_reported_as_such_and_its_case_is_saved() {
         deadline: Duration::from_millis(20),
         out: out.path().to_owned(),
         strict: true,
+        fail_fast: false,
     };
     let report = campaign::run(&plan, &Arc::default(), &|_| {}).unwrap();
     assert_eq!(report.verdict(Promise::NeverHangs), Verdict::Hung);
