@@ -215,6 +215,14 @@ impl Running {
         self.signal(Signal::TERM)
     }
 
+    /// Sends SIGKILL: it cleans up nothing.
+    ///
+    /// # Errors
+    /// If it is not there any more.
+    pub fn kill(&self) -> Result<(), DriverError> {
+        self.signal(Signal::KILL)
+    }
+
     fn signal(&self, signal: Signal) -> Result<(), DriverError> {
         // The child is not reaped before `finish`, so the pid is still its own.
         kill_process(Pid::from_child(&self.child), signal)

@@ -13,7 +13,7 @@ use iox2_gauntlet::{
 };
 use proptest::{prelude::*, test_runner::TestRunner};
 
-const SMALL: &str = include_str!("../../fixtures/config/small.toml");
+pub(crate) const SMALL: &str = include_str!("../../fixtures/config/small.toml");
 
 /// 0, 1, the default hint of 16 and its neighbours, a page and its neighbours, a repeat,
 /// shrinking after growing.
@@ -50,7 +50,7 @@ pub(crate) fn assert_nothing_left(sandbox: &Sandbox) {
 }
 
 /// Ids and lengths of what reached somebody.
-fn sent(events: &[Event]) -> Vec<(MessageId, usize)> {
+pub(crate) fn sent(events: &[Event]) -> Vec<(MessageId, usize)> {
     let sent = |event: &Event| match event {
         Event::Sent { number_of_servers: Some(0), .. } => None,
         Event::Sent { id, bytes, .. } => Some((*id, *bytes)),
@@ -59,7 +59,7 @@ fn sent(events: &[Event]) -> Vec<(MessageId, usize)> {
     events.iter().filter_map(sent).collect()
 }
 
-fn received(events: &[Event]) -> Vec<(MessageId, usize)> {
+pub(crate) fn received(events: &[Event]) -> Vec<(MessageId, usize)> {
     let received = |event: &Event| match event {
         Event::Received { id, bytes, .. } => Some((id.unwrap(), *bytes)),
         _ => None,
@@ -67,7 +67,7 @@ fn received(events: &[Event]) -> Vec<(MessageId, usize)> {
     events.iter().filter_map(received).collect()
 }
 
-fn lens(messages: &[(MessageId, usize)]) -> Vec<usize> {
+pub(crate) fn lens(messages: &[(MessageId, usize)]) -> Vec<usize> {
     messages.iter().map(|(_, len)| *len).collect()
 }
 

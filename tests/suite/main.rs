@@ -10,6 +10,7 @@ mod gate;
 mod growth;
 mod interrupted;
 mod jury;
+mod killed;
 mod many_growths;
 mod port_limits;
 mod quirks;
