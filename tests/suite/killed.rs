@@ -127,3 +127,29 @@ fn whoever_comes_after_everybody_was_killed_finds_the_house_in_order() {
         assert_nothing_left(&sandbox);
     }
 }
+
+#[test]
+fn a_client_that_is_killed_after_a_hundred_growths_leaves_no_segment() {
+    let sandbox = Sandbox::new().unwrap();
+    let config = sandbox.write_config("small", &format!("{SMALL}\n{CLEAN_UP}")).unwrap();
+    let sizes: Vec<_> = (1..=130).map(|nth| (nth * 64).to_string()).collect();
+    let flags = format!(
+        "--cycle-time 1ms --hold 3 --sizes {} --allocation-strategy best-fit",
+        sizes.join(",")
+    );
+    let server = start(Program::Server, &config, "--cycle-time 0s --hold 3 --sizes 8");
+    let mut victim = start(Program::Client, &config, &flags);
+    // Each was longer than the one before.
+    victim.wait_for_received(sizes.len()).unwrap_or_else(|e| panic!("{e}"));
+    victim.kill().unwrap();
+    assert_eq!(finish(victim).code(), None, "it was killed");
+
+    let flags = "--cycle-time 0s --requests 4 --sizes 7";
+    let next = finish(start(Program::Client, &config, flags));
+    assert_eq!(next.code(), Some(0), "{}", next.stderr);
+    server.terminate().unwrap();
+    let server = finish(server);
+    assert_eq!(server.code(), Some(130), "{}", server.stderr);
+    assert!(received(&server.events).ends_with(&sent(&next.events)));
+    assert_nothing_left(&sandbox);
+}

@@ -15,3 +15,4 @@ mod many_growths;
 mod port_limits;
 mod quirks;
 mod teeth;
+mod waiting;
