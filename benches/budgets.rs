@@ -45,7 +45,8 @@ fn main() -> Measured<ExitCode> {
         bare.push(exchanges.bare()?);
     }
     // A guard against getting slower: 2 x would be better.
-    hold("64-byte exchanges, lockstep : plain loop", fastest(&lockstep) / fastest(&bare), 3.5, "x");
+    // 2 x is wanted and not reached; this guards what is.
+    hold("64-byte exchanges, lockstep : plain loop", fastest(&lockstep) / fastest(&bare), 3.0, "x");
 
     // Shorter ones are copied within a cache, which nothing that computes can keep up with.
     let mut payload = Payload::new(1 << 20);

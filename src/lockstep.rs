@@ -225,25 +225,31 @@ impl Run<'_> {
         })?;
         let strategy = self.model.strategy_at(action, &observation);
         let situation = Situation { step: Occasion::Step(action.into()), strategy, in_flight };
-        match judged {
+        let mut checked = match judged {
             Judged::Kept(promises) => {
-                let also = self.model.also_at_stake(action, &observation);
-                self.checks.note(situation, promises.union(also));
+                promises.union(self.model.also_at_stake(action, &observation))
             }
-            Judged::Sighted(switch) => *self.sightings.entry(switch).or_default() += 1,
-        }
+            Judged::Sighted(switch) => {
+                *self.sightings.entry(switch).or_default() += 1;
+                Promises::default()
+            }
+        };
         self.model.apply(action, &observation);
+        let mut damage = Vec::new();
         if may_disturb_held_data(action) {
-            if let Some(damage) = self.host.audit().map_err(stopped)?.into_iter().next() {
-                return Err(broken(Breach {
-                    promise: Promise::HeldDataStaysIntact,
-                    expected: format!("what {} holds to stay as it is", damage.holder),
-                    observed: damage.mismatch.to_string(),
-                }));
+            damage = self.host.audit().map_err(stopped)?;
+            if damage.is_empty() {
+                checked = checked.with(&[Promise::HeldDataStaysIntact]);
             }
-            self.checks.note(situation, Promises::of(&[Promise::HeldDataStaysIntact]));
         }
-        Ok(())
+        self.checks.note(situation, checked);
+        damage.into_iter().next().map_or(Ok(()), |damage| {
+            Err(broken(Breach {
+                promise: Promise::HeldDataStaysIntact,
+                expected: format!("what {} holds to stay as it is", damage.holder),
+                observed: damage.mismatch.to_string(),
+            }))
+        })
     }
 
     /// Drops all messages, then brings every port to all its limits at once.

@@ -185,7 +185,7 @@ pub struct Received {
     /// Length of the payload in elements.
     pub len: usize,
     /// How the payload differs from what `header` says, if it does.
-    pub mismatch: Option<Mismatch>,
+    pub mismatch: Option<Box<Mismatch>>,
     /// Whether it begins at an address that is no multiple of its alignment.
     pub misaligned: bool,
     /// `origin()`.
@@ -226,7 +226,7 @@ pub enum Observation {
         /// Offset of the first element that was not default (`loan_slice` only).
         not_default: Option<usize>,
         /// How the loan reads back, if not as written.
-        mismatch: Option<Mismatch>,
+        mismatch: Option<Box<Mismatch>>,
         /// Whether it begins at an address that is no multiple of its alignment.
         misaligned: bool,
     },
@@ -279,7 +279,7 @@ pub struct Damage {
     /// Who holds it.
     pub holder: Key,
     /// What is wrong.
-    pub mismatch: Mismatch,
+    pub mismatch: Box<Mismatch>,
 }
 
 /// Why no observation could be made.

@@ -1,13 +1,10 @@
 //! Counts the checks of one run as it goes.
 
+use smallvec::SmallVec;
 use strum::EnumCount as _;
 
 use super::{Cell, Coverage, InFlight, Occasion, Whole};
-use crate::{
-    actor::ActionKind,
-    model::{Promise, Promises},
-    scenario::Strategy,
-};
+use crate::{actor::ActionKind, model::Promises, scenario::Strategy};
 
 /// What the promises that are checked at one moment have in common.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,8 +30,8 @@ impl Situation {
 const SITUATIONS: usize =
     (ActionKind::COUNT + Whole::COUNT) * (1 + Strategy::ALL.len()) * InFlight::COUNT;
 
-/// How often each promise was checked in one situation.
-type Row = (Situation, [u64; Promise::ALL.len()]);
+/// How often which promises were checked in one situation: mostly the same few sets.
+type Row = (Situation, SmallVec<[(Promises, u64); 2]>);
 
 /// The checks of a run so far: a table, because every step adds several.
 #[derive(Debug)]
@@ -46,10 +43,11 @@ impl Checks {
     }
 
     pub(crate) fn note(&mut self, situation: Situation, promises: Promises) {
-        let row = self.0[situation.index()]
-            .get_or_insert_with(|| Box::new((situation, [0; Promise::ALL.len()])));
-        for promise in promises.iter() {
-            row.1[promise as usize] += 1;
+        let row =
+            self.0[situation.index()].get_or_insert_with(|| Box::new((situation, SmallVec::new())));
+        match row.1.iter_mut().find(|(set, _)| *set == promises) {
+            Some((_, count)) => *count += 1,
+            None => row.1.push((promises, 1)),
         }
     }
 
@@ -60,8 +58,11 @@ impl Checks {
             self.0.iter().flatten().map(|row| &**row)
         {
             let (step, strategy, in_flight) = (*step, *strategy, *in_flight);
-            for (&promise, &count) in Promise::ALL.iter().zip(counts).filter(|(_, n)| **n > 0) {
-                coverage.0.insert(Cell { promise, step, strategy, in_flight }, count);
+            for (promises, count) in counts {
+                for promise in promises.iter() {
+                    let cell = Cell { promise, step, strategy, in_flight };
+                    *coverage.0.entry(cell).or_default() += count;
+                }
             }
         }
         coverage
@@ -75,6 +76,7 @@ mod tests {
     use strum::IntoEnumIterator as _;
 
     use super::*;
+    use crate::model::Promise;
 
     #[test]
     fn every_check_is_counted_under_its_own_promise_and_situation() {

@@ -84,7 +84,7 @@ pub enum Violation {
         found: u64,
     },
     /// The payload differs.
-    Payload(Mismatch),
+    Payload(Box<Mismatch>),
     /// The sender's previous message was the same or a newer one: a message came twice
     /// or out of order.
     Order {

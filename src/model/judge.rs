@@ -200,7 +200,8 @@ fn matching_candidate<'a>(
     });
     candidates.clone().find(|candidate| candidate.id == id).ok_or_else(|| {
         // Whose bytes they are says more than what the header calls them.
-        if let Some(Mismatch { owner: Owner::Message { id, shift: 0 }, .. }) = &received.mismatch
+        if let Some(Mismatch { owner: Owner::Message { id, shift: 0 }, .. }) =
+            received.mismatch.as_deref()
             && candidates.clone().any(|candidate| candidate.id == *id)
         {
             return Promise::UserHeaderArrives;

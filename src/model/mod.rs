@@ -128,6 +128,8 @@ pub struct Model {
     forsaken: BTreeMap<Key, usize>,
     /// Ports that were refused a growth for want of memory.
     starved: BTreeSet<Key>,
+    /// A participant or a port exists without its handle.
+    has_lingering: bool,
 }
 
 /// Node and service handle of one participant.
@@ -297,6 +299,7 @@ impl Model {
             unreturned: BTreeSet::new(),
             forsaken: BTreeMap::new(),
             starved: BTreeSet::new(),
+            has_lingering: false,
         }
     }
 
@@ -563,6 +566,13 @@ impl Model {
     /// still waits for.
     fn takes_more_than_counted(&self, client: Key) -> bool {
         let s = &self.settings;
+        let counted = 2 * s.max_active_requests_per_client * s.max_servers + s.max_loaned_requests;
+        let loaned = self.loaned_requests_of(client);
+        let most = self.pending.len() + self.messages_in_flight() + self.active.len();
+        // Mostly there are too few, whoever they belong to.
+        if loaned + most < counted {
+            return false;
+        }
         let waited_for = self.pending.iter().filter(|(_, pending)| pending.client == client);
         let queued = self.in_flight.iter().filter(|((from, _), _)| *from == client);
         let held = self.active.values().filter(|active| active.client == client);
@@ -571,8 +581,7 @@ impl Model {
             .chain(queued.flat_map(|(_, queue)| queue).map(|request| request.pending))
             .chain(held.map(|active| active.pending))
             .collect();
-        let counted = 2 * s.max_active_requests_per_client * s.max_servers + s.max_loaned_requests;
-        self.loaned_requests_of(client) + requests.len() >= counted
+        loaned + requests.len() >= counted
     }
 
     /// Whether the responses of a server, those that were never read and one more included,

@@ -132,25 +132,21 @@ impl Model {
 
     /// With the quirks, a port that should have a chunk for every loan may have none.
     fn tolerate_missing_chunks(&self, key: Key, port: &Port, prediction: &mut Prediction) {
-        let own_limit =
-            port.is_client() && port.active < self.settings.max_active_requests_per_client;
-        let reasons = [
-            (port.loses_chunks, Switch::AlignedPortLosesChunks),
-            (own_limit, Switch::OwnActiveLimitTakesChunks),
-            (
-                port.is_client() && self.takes_more_than_counted(key),
-                Switch::UndeliveredRequestTakesChunk,
-            ),
-            (
-                !port.is_client() && self.unread_responses_fill(key, port),
-                Switch::OldResponsesExhaustChunks,
-            ),
-        ];
-        for (applies, quirk) in reasons {
-            if applies && self.quirks.contains(&quirk) {
+        let mut tolerate = |quirk, applies: &dyn Fn() -> bool| {
+            if self.quirks.contains(&quirk) && applies() {
                 prediction.tolerated.push((quirk, Expected::Refused("OutOfMemory")));
             }
-        }
+        };
+        tolerate(Switch::AlignedPortLosesChunks, &|| port.loses_chunks);
+        tolerate(Switch::OwnActiveLimitTakesChunks, &|| {
+            port.is_client() && port.active < self.settings.max_active_requests_per_client
+        });
+        tolerate(Switch::UndeliveredRequestTakesChunk, &|| {
+            port.is_client() && self.takes_more_than_counted(key)
+        });
+        tolerate(Switch::OldResponsesExhaustChunks, &|| {
+            !port.is_client() && self.unread_responses_fill(key, port)
+        });
     }
 
     /// With the quirks, a loan no machine has memory for is refused with another error, and

@@ -21,16 +21,20 @@ const MOST_RESPONSE_LOANS: usize = 4;
 /// Bytes of heap one segment of a local port may have.
 const AFFORDABLE_HEAP: usize = 2 << 30;
 
+/// An index counted modulo the number of what exists.
+fn modulo(index: Nth, count: usize) -> Option<usize> {
+    let index = i64::from(index).checked_rem_euclid(i64::try_from(count).ok()?)?;
+    usize::try_from(index).ok()
+}
+
 /// The `index`-th of those keys that satisfy `which`, counted modulo their number.
 fn nth<T>(map: &LiteMap<Key, T>, index: Nth, which: impl Fn(&T) -> bool) -> Option<Key> {
-    let count = map.values().filter(|value| which(value)).count();
-    let index = i64::from(index).checked_rem_euclid(i64::try_from(count).ok()?)?;
-    let index = usize::try_from(index).ok()?;
+    let index = modulo(index, map.values().filter(|value| which(value)).count())?;
     map.iter().filter(|(_, value)| which(value)).nth(index).map(|(key, _)| *key)
 }
 
 fn any<T>(map: &LiteMap<Key, T>, index: Nth) -> Option<Key> {
-    nth(map, index, |_| true)
+    map.get_indexed(modulo(index, map.len())?).map(|(key, _)| *key)
 }
 
 /// Whether a loan of this length says something about iceoryx2 and not about the

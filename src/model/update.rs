@@ -41,6 +41,7 @@ impl Model {
             Action::Leave { participant } => {
                 if let Some(participant) = self.participants.get_mut(&participant) {
                     participant.present = false;
+                    self.has_lingering = true;
                 }
             }
             Action::CreateClient { participant, new, strategy, hint, preallocate, active } => {
@@ -76,6 +77,7 @@ impl Model {
             Action::DropClient { client } => {
                 if let Some(port) = self.clients.get_mut(&client) {
                     port.handle = false;
+                    self.has_lingering = true;
                 }
             }
             Action::DropServer { server } => self.drop_server(server),
@@ -210,6 +212,7 @@ impl Model {
     fn drop_server(&mut self, server: Key) {
         if let Some(port) = self.servers.get_mut(&server) {
             port.handle = false;
+            self.has_lingering = true;
         }
         // What it has not received it can no longer receive, but its port may live on
         // through other active requests.
@@ -445,11 +448,8 @@ impl Model {
     /// Forgets ports and participants nothing refers to any more, and what went with
     /// them.
     fn retire(&mut self) {
-        let all_have_handles = self.clients.values().all(|port| port.handle)
-            && self.servers.values().all(|port| port.handle)
-            && self.participants.values().all(|participant| participant.present);
         // Most steps: nobody can be gone, and empty queues are as good as none.
-        if all_have_handles {
+        if !self.has_lingering {
             return;
         }
         let gone: Vec<Key> =
@@ -508,6 +508,9 @@ impl Model {
         for participant in gone {
             self.participants.remove(&participant);
         }
+        self.has_lingering = self.clients.values().any(|port| !port.handle)
+            || self.servers.values().any(|port| !port.handle)
+            || self.participants.values().any(|participant| !participant.present);
     }
 
     /// A client keeps the unread responses of as many gone servers as its buffer for expired
