@@ -247,6 +247,8 @@ pub fn situations() -> impl Iterator<Item = (Layout, Cell)> {
             let layouts = match step {
                 // Runs are compared within one process.
                 Occasion::Whole(Whole::Comparison) => vec![Layout::Together],
+                // Whoever is killed takes nobody along.
+                Occasion::Step(ActionKind::Kill) => vec![Layout::Apart],
                 _ => vec![Layout::Together, Layout::Apart],
             };
             layouts.into_iter().flat_map(move |layout| {
@@ -319,6 +321,7 @@ fn occasions(promise: Promise) -> Vec<Occasion> {
         P::ServerLimit => &[K::CreateServer],
         P::NodeLimit | P::OpenChecksRequirements | P::CreateAndOpen => &[K::Join],
         P::PortCounts | P::SettingsAreKept => &[K::InspectService],
+        P::DeadNodeIsListed | P::DeadNodeIsCleanedUp => &[K::Kill],
     };
     steps.iter().copied().map(Occasion::Step).collect()
 }
@@ -326,8 +329,10 @@ fn occasions(promise: Promise) -> Vec<Occasion> {
 /// Strategies with which it can.
 fn strategies(promise: Promise, step: Occasion) -> Vec<Option<Strategy>> {
     use ActionKind as K;
-    let uses_no_memory =
-        matches!(step, Occasion::Whole(_) | Occasion::Step(K::Join | K::Leave | K::InspectService));
+    let uses_no_memory = matches!(
+        step,
+        Occasion::Whole(_) | Occasion::Step(K::Join | K::Leave | K::Kill | K::InspectService)
+    );
     if uses_no_memory {
         return vec![None];
     }

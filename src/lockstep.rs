@@ -33,7 +33,7 @@ use crate::{
         Model, MostMapped, Prediction, Promise, Promises, Switch,
         judge::{self, Breach, Judged},
     },
-    scenario::{Scenario, SettleOrder, full_load},
+    scenario::{Scenario, SettleOrder, Step, full_load},
 };
 
 /// Where in a run something happened.
@@ -163,8 +163,10 @@ pub fn run(
     host: &mut dyn Host,
     observer: &mut dyn Observer,
 ) -> Outcome {
+    let mut model = Model::new(scenario.service.clone(), quirks.clone());
+    model.allow_kills(host.can_kill());
     let mut run = Run {
-        model: Model::new(scenario.service.clone(), quirks.clone()),
+        model,
         host,
         observer,
         checks: Checks::new(),
@@ -247,30 +249,39 @@ impl Run<'_> {
             Err(broken(Breach {
                 promise: Promise::HeldDataStaysIntact,
                 expected: format!("what {} holds to stay as it is", damage.holder),
-                observed: damage.mismatch.to_string(),
+                observed: damage.what.to_string(),
             }))
         })
     }
 
-    /// Drops all messages, then brings every port to all its limits at once.
+    /// Loans as much as may be loaned on top of what is held, drops all messages, then brings
+    /// every port to all its limits at once.
     fn full_load(&mut self) -> Result<(), End> {
         let mut actions = 0;
+        let settings = self.model.settings().clone();
+        let clients = self.model.number_of_clients();
+        let active = self.model.number_of_active_requests();
+        let loans = self.model.most_response_loans();
+        self.load(&full_load::on_top(&settings, clients, active, loans), &mut actions)?;
         for (_, action) in self.model.leftovers() {
             if is_message(&action) {
                 self.take(Position::FullLoad(actions), &action)?;
                 actions += 1;
             }
         }
-        let settings = self.model.settings().clone();
-        let clients = self.model.number_of_clients();
         let servers = self.model.number_of_servers();
-        for step in &full_load::steps(&settings, clients, servers) {
+        self.load(&full_load::steps(&settings, clients, servers), &mut actions)?;
+        self.check_mapped_objects(Position::FullLoad(actions))
+    }
+
+    fn load(&mut self, steps: &[Step], actions: &mut usize) -> Result<(), End> {
+        for step in steps {
             if let Some(action) = self.model.resolve(step) {
-                self.take(Position::FullLoad(actions), &action)?;
-                actions += 1;
+                self.take(Position::FullLoad(*actions), &action)?;
+                *actions += 1;
             }
         }
-        self.check_mapped_objects(Position::FullLoad(actions))
+        Ok(())
     }
 
     /// All messages are small and new now: segments of earlier growths are unused.
@@ -364,6 +375,9 @@ pub fn describe(action: &Action) -> String {
             None => format!("participant {new} joins ({how:?})"),
         },
         Action::Leave { participant } => format!("participant {participant} leaves"),
+        Action::Kill { victim, witness } => {
+            format!("participant {victim} is killed, {witness} cleans up")
+        }
         Action::CreateClient { participant, new, strategy, hint, preallocate, active } => {
             let (chunks, active) = (stated(*preallocate, "chunks"), stated(*active, "active"));
             format!(

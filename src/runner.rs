@@ -374,6 +374,10 @@ impl Host for ApartHost<'_> {
             child.ask(&self.open, self.deadline, self.interrupted)?;
             self.participants.insert(*new, child);
         }
+        if let Action::Kill { victim, .. } = action {
+            // Reaped as well: who is not may still look alive.
+            self.participants.remove(victim).iter_mut().for_each(Child::end);
+        }
         let child = self.participants.get_mut(&participant).ok_or_else(|| {
             HostError::Harness(format!("participant {participant} has no process"))
         })?;
@@ -403,5 +407,9 @@ impl Host for ApartHost<'_> {
             }
         }
         Ok(sum)
+    }
+
+    fn can_kill(&self) -> bool {
+        true
     }
 }

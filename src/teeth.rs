@@ -158,6 +158,7 @@ impl Hunt<'_> {
         let trial = match self.sabotage.breaks {
             Promise::StrategiesAgree => Trial::AgainstOtherStrategies,
             Promise::VariantsAgree => Trial::AgainstVariant(Variant::Local),
+            Promise::DeadNodeIsListed | Promise::DeadNodeIsCleanedUp => Layout::Apart.into(),
             _ => Layout::Together.into(),
         };
         trial.judge(&mut self.runner, scenario, false)

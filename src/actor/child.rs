@@ -166,9 +166,10 @@ impl Child {
 
     /// Kills and reaps the child.
     pub fn end(&mut self) {
-        self.stdin = None;
         let _ = self.process.kill();
         let _ = self.process.wait();
+        // Not before: a child that sees its stdin end drops everything and leaves in peace.
+        self.stdin = None;
     }
 }
 

@@ -6,7 +6,8 @@ use iceoryx2::{port::update_connections::UpdateConnections, prelude::*};
 use litemap::LiteMap;
 
 use super::{
-    Action, Damage, Host, HostError, Key, Observation, PortId, Received, ReportedSettings,
+    Action, Damage, Damaged, Host, HostError, Key, ListedPorts, Observation, PortId, Received,
+    ReportedSettings,
     message::{Memory, Payload, Record, Triple, Value, Wanted, is_misaligned},
     open::{self, Obtain},
     variant::Variant,
@@ -224,6 +225,21 @@ where
         }
     }
 
+    fn listed_ports(factory: &version::Factory<S, Req, Res>) -> ListedPorts {
+        let mut listed = ListedPorts { clients: Vec::new(), servers: Vec::new() };
+        factory.dynamic_config().list_clients(|details| {
+            listed.clients.push(PortId(details.client_id.value()));
+            CallbackProgression::Continue
+        });
+        factory.dynamic_config().list_servers(|details| {
+            listed.servers.push(PortId(details.server_id.value()));
+            CallbackProgression::Continue
+        });
+        listed.clients.sort();
+        listed.servers.sort();
+        listed
+    }
+
     fn reported_settings(factory: &version::Factory<S, Req, Res>) -> ReportedSettings {
         let config = factory.static_config();
         ReportedSettings {
@@ -253,6 +269,10 @@ where
         Ok(match *action {
             Action::Join { new, how, require, creates } => self.join(new, how, require, creates),
             Action::Leave { participant } => return forget(&mut self.participants, participant),
+            Action::Kill { witness, .. } => {
+                version::clean_up(&object(&self.participants, witness)?.0, &self.config)
+                    .unwrap_or_else(Observation::Refused)
+            }
             Action::CreateClient { participant, new, strategy, hint, preallocate, active } => {
                 let builder = object(&self.participants, participant)?.1.client_builder();
                 let builder = Req::client_memory(builder, Memory { strategy, hint });
@@ -399,6 +419,7 @@ where
                     clients: factory.dynamic_config().number_of_clients(),
                     servers: factory.dynamic_config().number_of_servers(),
                     settings: Self::reported_settings(factory),
+                    listed: Some(Self::listed_ports(factory)),
                 }
             }
             Action::UpdateClient { client } => {
@@ -416,26 +437,30 @@ where
 
     fn audit(&mut self) -> Result<Vec<Damage>, HostError> {
         let mut damage = Vec::new();
-        let mut check = |holder: Key, id: Option<MessageId>, bytes: &[u8]| {
-            if let Some(Err(mismatch)) = id.map(|id| payload::check(id, bytes)) {
-                damage.push(Damage { holder, mismatch });
+        let mut check = |holder: Key, id: Option<MessageId>, header: u64, bytes: &[u8]| {
+            let Some(id) = id else { return };
+            if let Err(mismatch) = payload::check(id, bytes) {
+                damage.push(Damage { holder, what: Damaged::Mismatch(mismatch) });
+            } else if header != id.seal() {
+                let what = Damaged::UserHeader(MessageId::unseal(header));
+                damage.push(Damage { holder, what });
             }
         };
-        self.requests
-            .iter()
-            .for_each(|(&k, w)| check(k, w.id, Req::loaned_request(&w.object).bytes()));
-        self.pending
-            .iter()
-            .for_each(|(&k, w)| check(k, w.id, Req::sent_request(&w.object).bytes()));
-        self.active
-            .iter()
-            .for_each(|(&k, w)| check(k, w.id, Req::received_request(&w.object).bytes()));
-        self.loaned
-            .iter()
-            .for_each(|(&k, w)| check(k, w.id, Res::loaned_response(&w.object).bytes()));
-        self.responses
-            .iter()
-            .for_each(|(&k, w)| check(k, w.id, Res::received_response(&w.object).bytes()));
+        for (&key, Written { object, id }) in &self.requests {
+            check(key, *id, *object.user_header(), Req::loaned_request(object).bytes());
+        }
+        for (&key, Written { object, id }) in &self.pending {
+            check(key, *id, *object.user_header(), Req::sent_request(object).bytes());
+        }
+        for (&key, Written { object, id }) in &self.active {
+            check(key, *id, *object.user_header(), Req::received_request(object).bytes());
+        }
+        for (&key, Written { object, id }) in &self.loaned {
+            check(key, *id, *object.user_header(), Res::loaned_response(object).bytes());
+        }
+        for (&key, Written { object, id }) in &self.responses {
+            check(key, *id, *object.user_header(), Res::received_response(object).bytes());
+        }
         Ok(damage)
     }
 

@@ -69,6 +69,11 @@ pub enum Action {
     Leave {
         participant: Key,
     },
+    /// The witness cleans up after the victim, whose process is dead already.
+    Kill {
+        victim: Key,
+        witness: Key,
+    },
     CreateClient {
         participant: Key,
         new: Key,
@@ -206,6 +211,15 @@ pub struct ReportedSettings {
     pub flags: [bool; 3],
 }
 
+/// The ids of all ports a service lists, in ascending order.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[allow(missing_docs)]
+pub struct ListedPorts {
+    pub clients: Vec<PortId>,
+    pub servers: Vec<PortId>,
+}
+
 /// What an action returned.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -268,18 +282,53 @@ pub enum Observation {
         servers: usize,
         /// The static config.
         settings: ReportedSettings,
+        /// `list_clients()` and `list_servers()`, where the host can tell.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        listed: Option<ListedPorts>,
+    },
+    /// Dead nodes were looked for and cleaned up.
+    CleanedUp {
+        /// Nodes that `Node::list` called dead before.
+        dead: usize,
+        /// `CleanupState::cleanups`.
+        cleaned: usize,
+        /// `CleanupState::failed_cleanups`.
+        failed: usize,
+        /// Nodes that `Node::list` called dead afterwards.
+        left: usize,
     },
     /// It failed; the text is the error as `Debug` prints it.
     Refused(String),
 }
 
-/// A payload that no longer reads as it did.
+/// A message that no longer reads as it did.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Damage {
     /// Who holds it.
     pub holder: Key,
     /// What is wrong.
-    pub mismatch: Box<Mismatch>,
+    #[serde(flatten)]
+    pub what: Damaged,
+}
+
+/// The part of a message that is damaged.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Damaged {
+    /// The payload.
+    Mismatch(Box<Mismatch>),
+    /// The user header: what it calls the message now, if it is one of ours.
+    UserHeader(Option<MessageId>),
+}
+
+impl fmt::Display for Damaged {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Mismatch(mismatch) => mismatch.fmt(f),
+            Self::UserHeader(Some(other)) => write!(f, "the user header of message {other}"),
+            Self::UserHeader(None) => f.write_str("a user header nobody wrote"),
+        }
+    }
 }
 
 /// Why no observation could be made.
@@ -320,4 +369,9 @@ pub trait Host {
     /// # Errors
     /// If the answer did not arrive.
     fn mapped_objects(&mut self) -> Result<usize, HostError>;
+
+    /// Whether a participant has a process of its own, which can be killed.
+    fn can_kill(&self) -> bool {
+        false
+    }
 }

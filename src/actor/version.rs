@@ -10,7 +10,7 @@ use iceoryx2::{
     service::header::request_response::{RequestHeader, ResponseHeader},
 };
 
-use super::PortId;
+use super::{Observation, PortId};
 use crate::scenario::{Backpressure, Scenario, Step};
 
 /// Version of the iceoryx2 this crate is compiled against.
@@ -158,6 +158,38 @@ macro_rules! own_active_requests {
     }};
 }
 pub(super) use own_active_requests;
+
+/// Looks for dead nodes in the domain and cleans up after them, through the node of somebody
+/// who is alive.
+///
+/// # Errors
+/// If the nodes cannot be listed: the error as `Debug` prints it.
+pub(super) fn clean_up<S: Service>(node: &Node<S>, config: &Config) -> Result<Observation, String> {
+    let dead = dead_nodes::<S>(config)?;
+    #[cfg(iox2_at_least_0_10)]
+    let report = node.try_cleanup_dead_nodes();
+    #[cfg(all(iox2_at_least_0_9, not(iox2_at_least_0_10)))]
+    let report = Node::<S>::try_cleanup_dead_nodes(config);
+    #[cfg(not(iox2_at_least_0_9))]
+    let report = Node::<S>::cleanup_dead_nodes(config);
+    // It is asked in newer releases only.
+    let _ = node;
+    // `u64` in some releases, `usize` in others.
+    #[allow(clippy::useless_conversion)]
+    let count = |n| usize::try_from(n).unwrap_or(usize::MAX);
+    let (cleaned, failed) = (count(report.cleanups), count(report.failed_cleanups));
+    Ok(Observation::CleanedUp { dead, cleaned, failed, left: dead_nodes::<S>(config)? })
+}
+
+fn dead_nodes<S: Service>(config: &Config) -> Result<usize, String> {
+    let mut dead = 0;
+    Node::<S>::list(config, |node| {
+        dead += usize::from(matches!(node, NodeState::Dead(_)));
+        CallbackProgression::Continue
+    })
+    .map_err(|error| format!("{error:?}"))?;
+    Ok(dead)
+}
 
 /// How the config keys of what a full buffer does end: `client-` or `server-` and this.
 pub const BACKPRESSURE_KEY: &str =

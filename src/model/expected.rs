@@ -18,6 +18,33 @@ pub struct Candidate {
     pub origin: PortId,
 }
 
+/// The ports of one kind a service has.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Ports {
+    /// They exist.
+    pub sure: Vec<PortId>,
+    /// Their handles are gone, but not what came out of them.
+    pub lingering: Vec<PortId>,
+}
+
+impl Ports {
+    /// How many the service may count.
+    #[must_use]
+    pub fn count(&self) -> RangeInclusive<usize> {
+        self.sure.len()..=self.sure.len() + self.lingering.len()
+    }
+
+    /// Whether the service may list these: every port that exists, each once, and none that
+    /// does not.
+    #[must_use]
+    pub fn may_be_listed_as(&self, listed: &[PortId]) -> bool {
+        let times = |port: &PortId| listed.iter().filter(|other| *other == port).count();
+        self.sure.iter().all(|port| times(port) == 1)
+            && self.lingering.iter().all(|port| times(port) <= 1)
+            && listed.iter().all(|port| self.sure.contains(port) || self.lingering.contains(port))
+    }
+}
+
 /// One thing that may be observed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Expected {
@@ -63,12 +90,14 @@ pub enum Expected {
         /// `has_requests`.
         has_requests: Option<bool>,
     },
+    /// One dead node was found and cleaned up.
+    CleanedUp,
     /// State of the service.
     Service {
-        /// `number_of_clients`.
-        clients: RangeInclusive<usize>,
-        /// `number_of_servers`.
-        servers: RangeInclusive<usize>,
+        /// Its clients.
+        clients: Ports,
+        /// Its servers.
+        servers: Ports,
         /// The settings it was created with.
         settings: Box<Settings>,
     },
@@ -110,9 +139,10 @@ impl fmt::Display for Expected {
             Self::Service { clients, servers, .. } => write!(
                 f,
                 "{} client(s), {} server(s), settings as created",
-                range(clients),
-                range(servers)
+                range(&clients.count()),
+                range(&servers.count())
             ),
+            Self::CleanedUp => f.write_str("1 dead node, cleaned up"),
             Self::Refused(name) => f.write_str(name),
         }
     }

@@ -142,6 +142,15 @@ fn hold_against(
             }
             checked = checked.with(&[Promise::SettingsAreKept]);
         }
+        Observation::CleanedUp { dead, .. } => {
+            if *dead != 1 {
+                return Err(breach(Promise::DeadNodeIsListed, summary(observation)));
+            }
+            if !allows(prediction, observation) {
+                return Err(breach(prediction.promise, summary(observation)));
+            }
+            checked = checked.with(&[Promise::DeadNodeIsListed]);
+        }
         _ if allows(prediction, observation) => {}
         // What is said to be wrong says more than what was attempted.
         Observation::Refused(error) => {
@@ -173,8 +182,17 @@ pub fn summary(observation: &Observation) -> String {
             format!("connected {connected}, disconnect hint {hint}")
         }
         Observation::Server { has_requests } => format!("has_requests {has_requests}"),
-        Observation::Service { clients, servers, .. } => {
-            format!("{clients} client(s), {servers} server(s)")
+        Observation::Service { clients, servers, listed, .. } => {
+            let listed = listed.as_ref().filter(|listed| {
+                (listed.clients.len(), listed.servers.len()) != (*clients, *servers)
+            });
+            let listed = listed.map_or_else(String::new, |listed| {
+                format!(", {} and {} listed", listed.clients.len(), listed.servers.len())
+            });
+            format!("{clients} client(s), {servers} server(s){listed}")
+        }
+        Observation::CleanedUp { dead, cleaned, failed, left } => {
+            format!("{dead} dead node(s), {cleaned} cleaned up, {failed} not, {left} left")
         }
         Observation::Refused(error) => error.clone(),
     }
@@ -279,9 +297,13 @@ fn inspected_promise(prediction: &Prediction, observation: &Observation) -> Opti
         }
         (
             Expected::Service { clients, servers, settings },
-            Observation::Service { clients: c, servers: s, settings: reported },
+            Observation::Service { clients: c, servers: s, settings: reported, listed },
         ) => {
-            if clients.contains(c) && servers.contains(s) {
+            let are_listed = listed.as_ref().is_none_or(|listed| {
+                clients.may_be_listed_as(&listed.clients)
+                    && servers.may_be_listed_as(&listed.servers)
+            });
+            if clients.count().contains(c) && servers.count().contains(s) && are_listed {
                 (reported_as(settings) != *reported).then_some(Promise::SettingsAreKept)
             } else {
                 Some(Promise::PortCounts)
@@ -312,7 +334,12 @@ fn reported_as(settings: &Settings) -> ReportedSettings {
 
 fn allows(prediction: &Prediction, observation: &Observation) -> bool {
     prediction.allowed.iter().any(|expected| match (expected, observation) {
-        (Expected::Done, Observation::Done) | (Expected::Nothing, Observation::Nothing) => true,
+        (Expected::Done, Observation::Done)
+        | (Expected::Nothing, Observation::Nothing)
+        | (
+            Expected::CleanedUp,
+            Observation::CleanedUp { dead: 1, cleaned: 1, failed: 0, left: 0 },
+        ) => true,
         (Expected::PortCreated { hint }, Observation::PortCreated { hint: h, .. }) => hint == h,
         (Expected::Loaned { len }, Observation::Loaned { len: l, .. }) => len == l,
         (Expected::Sent { servers }, Observation::Sent { servers: s }) => servers.contains(s),

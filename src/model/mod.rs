@@ -29,6 +29,7 @@
 //! ```
 
 mod expected;
+mod gone;
 pub mod judge;
 mod predict;
 pub mod promise;
@@ -48,7 +49,7 @@ use crate::{
     scenario::{Settings, Strategy},
 };
 
-pub use expected::{Candidate, Expected, Prediction};
+pub use expected::{Candidate, Expected, Ports, Prediction};
 pub use promise::Promise;
 pub use promises::Promises;
 pub use quirk::{Switch, steered};
@@ -130,6 +131,8 @@ pub struct Model {
     starved: BTreeSet<Key>,
     /// A participant or a port exists without its handle.
     has_lingering: bool,
+    /// Participants have processes of their own.
+    can_kill: bool,
 }
 
 /// Node and service handle of one participant.
@@ -300,7 +303,14 @@ impl Model {
             forsaken: BTreeMap::new(),
             starved: BTreeSet::new(),
             has_lingering: false,
+            can_kill: false,
         }
+    }
+
+    /// Whether participants have processes of their own, which can be killed; they have not
+    /// unless this is called.
+    pub fn allow_kills(&mut self, allowed: bool) {
+        self.can_kill = allowed;
     }
 
     /// The settings of the service.
@@ -348,6 +358,18 @@ impl Model {
     #[must_use]
     pub fn number_of_servers(&self) -> usize {
         self.servers.values().filter(|port| port.handle).count()
+    }
+
+    /// Requests that were received and are held.
+    #[must_use]
+    pub fn number_of_active_requests(&self) -> usize {
+        self.active.len()
+    }
+
+    /// Responses some server may have loaned in parallel for one request.
+    #[must_use]
+    pub fn most_response_loans(&self) -> usize {
+        self.servers.values().map(|port| port.loans).max().unwrap_or(0)
     }
 
     /// Most shared-memory objects that may be mapped while only messages from the newest
@@ -409,7 +431,10 @@ impl Model {
             return sender.map(|(_, strategy)| *strategy);
         }
         let port = match action {
-            Action::Join { .. } | Action::Leave { .. } | Action::InspectService { .. } => None,
+            Action::Join { .. }
+            | Action::Leave { .. }
+            | Action::Kill { .. }
+            | Action::InspectService { .. } => None,
             Action::CreateClient { strategy, .. } | Action::CreateServer { strategy, .. } => {
                 return Some(*strategy);
             }

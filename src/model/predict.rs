@@ -1,10 +1,13 @@
 //! What iceoryx2 may do with an action, and which promise says so.
 
+use std::ops::RangeInclusive;
+
+use litemap::LiteMap;
 use smallvec::{SmallVec, smallvec};
 
 use super::{
-    Active, Expected, GROWTHS, Model, Port, Prediction, Promise, SHORTEST_IMPOSSIBLE, Switch,
-    TargetState,
+    Active, Expected, GROWTHS, Model, Port, Ports, Prediction, Promise, SHORTEST_IMPOSSIBLE,
+    Switch, TargetState,
 };
 use crate::{
     actor::{Action, Key, version},
@@ -30,30 +33,25 @@ impl Model {
         match *action {
             Action::Join { how, require, .. } => self.predict_join(how, require),
             Action::CreateClient { hint, active, .. } => {
-                let (exist, linger) = self.count_clients();
+                let exist = self.existing_clients().count();
                 if active.is_some_and(|own| own > self.settings.max_active_requests_per_client) {
-                    return self.too_many_active(exist + linger);
+                    return self.too_many_active(*exist.end());
                 }
                 port_creation(
-                    exist,
-                    linger,
+                    &exist,
                     self.settings.max_clients,
                     hint,
                     Promise::ClientLimit,
                     "ExceedsMaxSupportedClients",
                 )
             }
-            Action::CreateServer { hint, .. } => {
-                let (exist, linger) = self.count_servers();
-                port_creation(
-                    exist,
-                    linger,
-                    self.settings.max_servers,
-                    hint,
-                    Promise::ServerLimit,
-                    "ExceedsMaxSupportedServers",
-                )
-            }
+            Action::CreateServer { hint, .. } => port_creation(
+                &self.existing_servers().count(),
+                self.settings.max_servers,
+                hint,
+                Promise::ServerLimit,
+                "ExceedsMaxSupportedServers",
+            ),
             Action::LoanRequest { client, len, .. } => {
                 let loaned = self.loaned_requests_of(client);
                 let limit = self.settings.max_loaned_requests;
@@ -89,17 +87,11 @@ impl Model {
             Action::InspectActive { active } => self.predict_active(active),
             Action::InspectServer { server } => self.predict_server(server),
             Action::InspectService { .. } => {
-                let (clients, lingering_clients) = self.count_clients();
-                let (servers, lingering_servers) = self.count_servers();
-                must(
-                    Promise::PortCounts,
-                    Expected::Service {
-                        clients: clients..=clients + lingering_clients,
-                        servers: servers..=servers + lingering_servers,
-                        settings: Box::new(self.settings.clone()),
-                    },
-                )
+                let settings = Box::new(self.settings.clone());
+                let (clients, servers) = (self.existing_clients(), self.existing_servers());
+                must(Promise::PortCounts, Expected::Service { clients, servers, settings })
             }
+            Action::Kill { .. } => must(Promise::DeadNodeIsCleanedUp, Expected::CleanedUp),
             // Sending to somebody who is gone is fine, see CT
             // `responses_can_be_received_when_client_no_longer_exists`.
             Action::SendResponse { .. }
@@ -170,17 +162,12 @@ impl Model {
         }
     }
 
-    /// Clients with a handle, and those that exist only through what came out of them.
-    fn count_clients(&self) -> (usize, usize) {
-        let with_handle = self.clients.values().filter(|port| port.handle).count();
-        let living = self.clients.keys().filter(|&&key| self.client_lives(key)).count();
-        (with_handle, living - with_handle)
+    fn existing_clients(&self) -> Ports {
+        ports(&self.clients, |key| self.client_lives(key))
     }
 
-    fn count_servers(&self) -> (usize, usize) {
-        let with_handle = self.servers.values().filter(|port| port.handle).count();
-        let living = self.servers.keys().filter(|&&key| self.server_lives(key)).count();
-        (with_handle, living - with_handle)
+    fn existing_servers(&self) -> Ports {
+        ports(&self.servers, |key| self.server_lives(key))
     }
 
     fn predict_join(&self, how: OpenMode, require: Option<Requirement>) -> Prediction {
@@ -394,18 +381,28 @@ impl Model {
     }
 }
 
+/// The ports that have a handle, and those that exist only through what came out of them.
+fn ports(all: &LiteMap<Key, Port>, lives: impl Fn(Key) -> bool) -> Ports {
+    let ids = |handle: bool| {
+        all.iter()
+            .filter(|(key, port)| port.handle == handle && (handle || lives(**key)))
+            .map(|(_, port)| port.id)
+            .collect()
+    };
+    Ports { sure: ids(true), lingering: ids(false) }
+}
+
 fn port_creation(
-    exist: usize,
-    linger: usize,
+    exist: &RangeInclusive<usize>,
     limit: usize,
     hint: usize,
     promise: Promise,
     error: &'static str,
 ) -> Prediction {
     let created = Expected::PortCreated { hint };
-    let allowed = if exist >= limit {
+    let allowed = if *exist.start() >= limit {
         smallvec![Expected::Refused(error)]
-    } else if exist + linger >= limit {
+    } else if *exist.end() >= limit {
         smallvec![created, Expected::Refused(error)]
     } else {
         smallvec![created]

@@ -152,8 +152,12 @@ promises! {
         "opening with a requirement the service does not meet gives the error named after it, and succeeds otherwise";
     CreateAndOpen = "create-and-open", ConformanceTested, "conformance: service_request_response_builder":
         "create fails with AlreadyExists, open with DoesNotExist, open_or_create does both";
-    PortCounts = "port-counts", Documented, "service/dynamic_config/request_response.rs number_of_clients, number_of_servers":
-        "the service counts exactly the clients and servers that exist";
+    PortCounts = "port-counts", Documented, "service/dynamic_config/request_response.rs number_of_clients, number_of_servers, list_clients, list_servers":
+        "the service counts and lists exactly the clients and servers that exist, each once";
+    DeadNodeIsListed = "dead-node-is-listed", Documented, "node/mod.rs NodeState::Dead, Node::list":
+        "the node of a process that died without dropping it is listed as dead";
+    DeadNodeIsCleanedUp = "dead-node-is-cleaned-up", Documented, "node/mod.rs Node::try_cleanup_dead_nodes":
+        "cleaning up removes the dead node with all it had from the system and from its services, and counts it";
     SettingsAreKept = "settings-are-kept", Documented, "service/static_config/request_response.rs":
         "the service reports the settings it was created with";
     NothingIsLeftBehind = "nothing-is-left-behind", Documented, "FAQ: How To Define Custom Data Types":

@@ -79,6 +79,15 @@ impl Model {
             Step::Leave { participant } => {
                 Action::Leave { participant: self.participant(participant)? }
             }
+            Step::Kill { participant, by } => {
+                let victim = self.participant(participant).filter(|_| self.can_kill)?;
+                let others = self
+                    .participants
+                    .iter()
+                    .filter(|(key, other)| other.present && **key != victim);
+                let others: Vec<Key> = others.map(|(key, _)| *key).collect();
+                Action::Kill { victim, witness: others[modulo(by, others.len())?] }
+            }
             Step::CreateClient { participant, strategy, hint, preallocate, active } => {
                 let participant = self.participant(participant)?;
                 if self.quirks.contains(&Switch::RecycledSlotGetsOldConnection)
@@ -332,6 +341,7 @@ impl Action {
             | Self::CreateClient { participant, .. }
             | Self::CreateServer { participant, .. }
             | Self::InspectService { participant } => Some(*participant),
+            Self::Kill { witness, .. } => Some(*witness),
             Self::DropClient { client: key }
             | Self::LoanRequest { client: key, .. }
             | Self::UpdateClient { client: key } => client(key),

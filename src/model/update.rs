@@ -1,6 +1,6 @@
 //! Follows what was observed: the model's state after an action.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 
 use litemap::LiteMap;
 
@@ -44,6 +44,7 @@ impl Model {
                     self.has_lingering = true;
                 }
             }
+            Action::Kill { victim, .. } => self.kill(victim),
             Action::CreateClient { participant, new, strategy, hint, preallocate, active } => {
                 if let Observation::PortCreated { id, .. } = observation {
                     let alignment = self.settings.request_payload_alignment;
@@ -133,14 +134,7 @@ impl Model {
                 self.response_received(pending, new, observation);
             }
             Action::DropPending { pending } => self.drop_pending(pending),
-            Action::DropActive { active } => {
-                if let Some(active) = self.active.remove(&active)
-                    && let Some(pending) = self.pending.get_mut(&active.pending)
-                    && let Some(target) = pending.targets.get_mut(&active.server)
-                {
-                    target.state = TargetState::Closed;
-                }
-            }
+            Action::DropActive { active } => self.drop_active(active),
             Action::DropResponse { response } => {
                 self.responses.remove(&response);
             }
@@ -190,7 +184,7 @@ impl Model {
         self.server_knows.extend(self.clients.keys().map(|&client| (server, client)));
     }
 
-    fn drop_pending(&mut self, key: Key) {
+    pub(super) fn drop_pending(&mut self, key: Key) {
         let Some(pending) = self.pending.remove(&key) else { return };
         for (&server, target) in &pending.targets {
             for response in &target.queue {
@@ -209,7 +203,16 @@ impl Model {
         }
     }
 
-    fn drop_server(&mut self, server: Key) {
+    pub(super) fn drop_active(&mut self, key: Key) {
+        if let Some(active) = self.active.remove(&key)
+            && let Some(pending) = self.pending.get_mut(&active.pending)
+            && let Some(target) = pending.targets.get_mut(&active.server)
+        {
+            target.state = TargetState::Closed;
+        }
+    }
+
+    pub(super) fn drop_server(&mut self, server: Key) {
         if let Some(port) = self.servers.get_mut(&server) {
             port.handle = false;
             self.has_lingering = true;
@@ -444,133 +447,9 @@ impl Model {
             }
         }
     }
-
-    /// Forgets ports and participants nothing refers to any more, and what went with
-    /// them.
-    fn retire(&mut self) {
-        // Most steps: nobody can be gone, and empty queues are as good as none.
-        if !self.has_lingering {
-            return;
-        }
-        let gone: Vec<Key> =
-            self.clients.keys().copied().filter(|&client| !self.client_lives(client)).collect();
-        for client in gone {
-            let Some(port) = self.clients.remove(&client) else { continue };
-            for ((from, server), queue) in &mut self.in_flight {
-                if *from != client {
-                    continue;
-                }
-                let keeps =
-                    self.server_knows.contains(&(*server, client)) && port.keeps_data_when_gone();
-                if !self.settings.enable_fire_and_forget_requests && !queue.is_empty() {
-                    self.unreturned.insert((*server, client));
-                }
-                if !queue.is_empty() {
-                    *self.forsaken.entry(*server).or_default() += 1;
-                }
-                for request in queue {
-                    request.orphan = true;
-                    request.certain &= keeps;
-                }
-            }
-        }
-        let gone: Vec<Key> =
-            self.servers.keys().copied().filter(|&server| !self.server_lives(server)).collect();
-        for server in gone {
-            let Some(port) = self.servers.remove(&server) else { continue };
-            self.outlived
-                .extend(self.acquainted.iter().filter(|(_, s)| *s == server).map(|(c, _)| *c));
-            self.in_flight.retain(|(_, to), _| *to != server);
-            self.unreturned.retain(|(of, _)| *of != server);
-            for (_, pending) in &mut self.pending {
-                let Some(target) = pending.targets.get_mut(&server) else { continue };
-                if target.state != TargetState::Closed {
-                    target.state = TargetState::Abandoned;
-                }
-                if !port.keeps_data_when_gone() {
-                    target.queue.iter_mut().for_each(|response| response.certain = false);
-                } else if port.strategy.is_dynamic()
-                    && !self.mapped.contains(&(pending.client, server))
-                {
-                    endanger(&mut target.queue, Switch::UnmappedSegmentIsLost);
-                }
-            }
-        }
-        self.in_flight.retain(|_, queue| !queue.is_empty());
-        self.crowd_out_gone_servers();
-        self.crowd_out_gone_clients();
-        let gone: Vec<Key> = self
-            .participants
-            .iter()
-            .filter(|(key, participant)| !participant.present && !self.participant_lingers(**key))
-            .map(|(key, _)| *key)
-            .collect();
-        for participant in gone {
-            self.participants.remove(&participant);
-        }
-        self.has_lingering = self.clients.values().any(|port| !port.handle)
-            || self.servers.values().any(|port| !port.handle)
-            || self.participants.values().any(|participant| !participant.present);
-    }
-
-    /// A client keeps the unread responses of as many gone servers as its buffer for expired
-    /// connections holds; of more, nothing is promised.
-    fn crowd_out_gone_servers(&mut self) {
-        let limit = self.settings.client_expired_connection_buffer;
-        let mut unread: BTreeMap<Key, BTreeSet<Key>> = BTreeMap::new();
-        for pending in self.pending.values() {
-            let targets = pending.targets.iter().filter(|(_, target)| !target.queue.is_empty());
-            unread.entry(pending.client).or_default().extend(targets.map(|(&server, _)| server));
-        }
-        for &(client, server) in &self.stale {
-            unread.entry(client).or_default().insert(server);
-        }
-        for held in self.responses.values() {
-            unread.entry(held.client).or_default().insert(held.server);
-        }
-        for (client, mut servers) in unread {
-            servers.retain(|server| !self.servers.contains_key(server));
-            if servers.len() <= limit {
-                continue;
-            }
-            let waiting = self.pending.iter_mut().filter(|(_, pending)| pending.client == client);
-            for (_, pending) in waiting {
-                for (_, target) in
-                    pending.targets.iter_mut().filter(|(server, _)| servers.contains(server))
-                {
-                    target.queue.iter_mut().for_each(|response| response.certain = false);
-                }
-            }
-        }
-    }
-
-    /// As [`Self::crowd_out_gone_servers`], for the requests of gone clients.
-    fn crowd_out_gone_clients(&mut self) {
-        let limit = self.settings.server_expired_connection_buffer;
-        let mut unread: BTreeMap<Key, BTreeSet<Key>> = BTreeMap::new();
-        for &(client, server) in self.in_flight.keys() {
-            unread.entry(server).or_default().insert(client);
-        }
-        for active in self.active.values() {
-            unread.entry(active.server).or_default().insert(active.client);
-        }
-        for (server, mut clients) in unread {
-            clients.retain(|client| !self.clients.contains_key(client));
-            if clients.len() <= limit {
-                continue;
-            }
-            let queues = self
-                .in_flight
-                .iter_mut()
-                .filter(|((client, to), _)| *to == server && clients.contains(client));
-            for (_, queue) in queues {
-                queue.iter_mut().for_each(|request| request.certain = false);
-            }
-        }
-    }
 }
 
-fn endanger(queue: &mut VecDeque<QueuedResponse>, switch: Switch) {
+pub(super) fn endanger(queue: &mut VecDeque<QueuedResponse>, switch: Switch) {
     queue.iter_mut().for_each(|response| response.risks.extend([switch]));
 }
 
@@ -611,7 +490,7 @@ impl Port {
 
     /// "A sample may be lost if the sender shuts down after reallocating its data
     /// segment" (FAQ, Losing Dynamic Data), and only then.
-    fn keeps_data_when_gone(&self) -> bool {
+    pub(super) fn keeps_data_when_gone(&self) -> bool {
         let may_grow_all_the_time = self.is_reduced || self.loses_chunks;
         !self.strategy.is_dynamic() || self.growths == 0 && !may_grow_all_the_time
     }

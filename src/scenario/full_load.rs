@@ -50,6 +50,26 @@ pub(crate) fn steps(settings: &Settings, clients: usize, servers: usize) -> Vec<
     steps
 }
 
+/// The steps that loan as much as so many clients and active requests may, on top of what
+/// exists, and one more each.
+pub(crate) fn on_top(
+    settings: &Settings,
+    clients: usize,
+    active: usize,
+    loans: usize,
+) -> Vec<Step> {
+    let mut steps = Vec::new();
+    for client in 0..count(clients) {
+        let loan = Step::LoanRequest { client, len: 1, form: LoanForm::WriteFromSlice };
+        steps.extend((0..=settings.max_loaned_requests).map(|_| loan));
+    }
+    for active in 0..count(active) {
+        let loan = Step::LoanResponse { active, len: 1, form: LoanForm::WriteFromSlice };
+        steps.extend((0..=loans).map(|_| loan));
+    }
+    steps
+}
+
 fn count(objects: usize) -> Nth {
     Nth::try_from(objects).unwrap_or(Nth::MAX)
 }

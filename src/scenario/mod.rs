@@ -468,6 +468,15 @@ pub enum Step {
         /// Which participant.
         participant: Nth,
     },
+    /// The process of a participant is killed, without any notice, and another participant
+    /// cleans up after it. Skipped where they share a process, or nobody else is there.
+    Kill {
+        /// Which participant.
+        participant: Nth,
+        /// Which of the others cleans up.
+        #[serde(default)]
+        by: Nth,
+    },
     /// A participant creates a client.
     CreateClient {
         /// Which participant.

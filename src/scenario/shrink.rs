@@ -229,6 +229,7 @@ fn index_of(step: &mut Step) -> Option<&mut Nth> {
     match step {
         Step::Join { .. } => None,
         Step::Leave { participant: index }
+        | Step::Kill { participant: index, .. }
         | Step::CreateClient { participant: index, .. }
         | Step::CreateServer { participant: index, .. }
         | Step::DropClient { client: index }

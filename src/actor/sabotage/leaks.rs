@@ -2,9 +2,9 @@
 
 use std::{fs, path::Path};
 
-use super::{Sabotage, Stage, Trick, bytes, deed, lie};
+use super::{Sabotage, Stage, Trick, bytes, deed, lie, scene::Loan};
 use crate::{
-    actor::{Action, Damage, HostError, Observation},
+    actor::{Action, Damage, Damaged, HostError, Observation},
     model::Promise,
     payload,
     sandbox::SHM_DIR,
@@ -67,7 +67,19 @@ pub(super) static ALL: &[Sabotage] = &[
         id: "held-data-changes-with-growth",
         breaks: Promise::HeldDataStaysIntact,
         what: "when a port grows, a byte of what it has loaned already changes",
-        trick: || Box::<Spoiler>::default(),
+        trick: || {
+            Spoiler::of(|loan| {
+                let mut bytes = bytes::written(loan.id, loan.len);
+                bytes::flip(bytes.first_mut());
+                payload::check(loan.id, &bytes).err().map(Damaged::Mismatch)
+            })
+        },
+    },
+    Sabotage {
+        id: "held-header-changes-with-growth",
+        breaks: Promise::HeldDataStaysIntact,
+        what: "when a port grows, the user header of what it has loaned already changes",
+        trick: || Spoiler::of(|_| Some(Damaged::UserHeader(None))),
     },
     Sabotage {
         id: "loan-reads-back-damaged",
@@ -117,9 +129,15 @@ impl Trick for Hoarder {
 }
 
 /// Damages what is loaned when its port grows.
-#[derive(Default)]
 struct Spoiler {
     spoils: bool,
+    damage: fn(&Loan) -> Option<Damaged>,
+}
+
+impl Spoiler {
+    fn of(damage: fn(&Loan) -> Option<Damaged>) -> Box<dyn Trick> {
+        Box::new(Self { spoils: false, damage })
+    }
 }
 
 impl Trick for Spoiler {
@@ -139,10 +157,7 @@ impl Trick for Spoiler {
         if let Some((&holder, loan)) =
             stage.scene.loans.iter().find(|(_, loan)| self.spoils && loan.len > 0)
         {
-            let mut bytes = bytes::written(loan.id, loan.len);
-            bytes::flip(bytes.first_mut());
-            let mismatch = payload::check(loan.id, &bytes).err();
-            damage.extend(mismatch.map(|mismatch| Damage { holder, mismatch }));
+            damage.extend((self.damage)(loan).map(|what| Damage { holder, what }));
         }
         Ok(damage)
     }

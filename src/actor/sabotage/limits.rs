@@ -186,6 +186,34 @@ pub(super) static ALL: &[Sabotage] = &[
         },
     },
     Sabotage {
+        id: "client-listed-twice",
+        breaks: Promise::PortCounts,
+        what: "a client is listed twice",
+        trick: || {
+            lie(|_, _, mut truth| {
+                if let Observation::Service { listed: Some(listed), .. } = &mut truth
+                    && let Some(&first) = listed.clients.first()
+                {
+                    listed.clients.insert(0, first);
+                }
+                truth
+            })
+        },
+    },
+    Sabotage {
+        id: "server-not-listed",
+        breaks: Promise::PortCounts,
+        what: "the newest server is not listed",
+        trick: || {
+            lie(|_, _, mut truth| {
+                if let Observation::Service { listed: Some(listed), .. } = &mut truth {
+                    listed.servers.pop();
+                }
+                truth
+            })
+        },
+    },
+    Sabotage {
         id: "setting-one-higher",
         breaks: Promise::SettingsAreKept,
         what: "the service reports one loaned request more than it was created with",
@@ -250,12 +278,13 @@ fn gone(exist: impl Iterator<Item = bool>) -> usize {
 /// Counts so many clients and servers more.
 fn count(more: fn(&Scene) -> (usize, usize)) -> Box<dyn Trick> {
     lie(move |scene, _, truth| match truth {
-        Observation::Service { clients, servers, settings } => {
+        Observation::Service { clients, servers, settings, listed } => {
             let (more_clients, more_servers) = more(scene);
             Observation::Service {
                 clients: clients + more_clients,
                 servers: servers + more_servers,
                 settings,
+                listed,
             }
         }
         truth => truth,

@@ -1,7 +1,10 @@
 //! Processes that end, and calls that do not.
 
-use super::{Sabotage, deed};
-use crate::{actor::Action, model::Promise};
+use super::{Sabotage, deed, lie};
+use crate::{
+    actor::{Action, Observation},
+    model::Promise,
+};
 
 pub(super) static ALL: &[Sabotage] = &[
     Sabotage {
@@ -32,6 +35,45 @@ pub(super) static ALL: &[Sabotage] = &[
                     std::process::abort();
                 }
                 stage.perform(action)
+            })
+        },
+    },
+    Sabotage {
+        id: "dead-node-looks-alive",
+        breaks: Promise::DeadNodeIsListed,
+        what: "the node of a killed process is not listed as dead",
+        trick: || {
+            lie(|_, _, truth| match truth {
+                Observation::CleanedUp { cleaned, failed, left, .. } => {
+                    Observation::CleanedUp { dead: 0, cleaned, failed, left }
+                }
+                truth => truth,
+            })
+        },
+    },
+    Sabotage {
+        id: "dead-node-stays",
+        breaks: Promise::DeadNodeIsCleanedUp,
+        what: "the node of a killed process is not cleaned up",
+        trick: || {
+            lie(|_, _, truth| match truth {
+                Observation::CleanedUp { dead, cleaned, failed, .. } => {
+                    Observation::CleanedUp { dead, cleaned, failed, left: dead }
+                }
+                truth => truth,
+            })
+        },
+    },
+    Sabotage {
+        id: "failed-clean-up-is-not-counted",
+        breaks: Promise::DeadNodeIsCleanedUp,
+        what: "a dead node that was cleaned up is counted as one that could not be",
+        trick: || {
+            lie(|_, _, truth| match truth {
+                Observation::CleanedUp { dead, cleaned, left, .. } => {
+                    Observation::CleanedUp { dead, cleaned: 0, failed: cleaned, left }
+                }
+                truth => truth,
             })
         },
     },

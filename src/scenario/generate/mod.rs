@@ -35,9 +35,9 @@ use super::{LoanForm, Repeat, SCHEMA, Scenario, Settings, Step, Strategy as Allo
 use crate::model::GROWTHS;
 
 use phrases::{
-    coming_and_going, conversation, create_client, create_server, inspect, join, missing, opening,
-    orphaning, port_drops_under_held_data, reconnection, recycling, release, traffic, vanishing,
-    watching,
+    coming_and_going, conversation, create_client, create_server, inspect, join, killing, missing,
+    opening, orphaning, port_drops_under_held_data, reconnection, recycling, release, traffic,
+    vanishing, watching,
 };
 use piles::{forgotten_requests, held_over, short_lived_ports, unread_answers};
 use values::settle;
@@ -63,11 +63,13 @@ pub enum Family {
     Turnover,
     /// Strictly growing lengths up to and past the last possible growth.
     ManyGrowths,
+    /// Participants that are killed amid traffic, and others that take their place.
+    Death,
 }
 
 impl Family {
     /// All families, in the order they take turns.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Growth,
         Self::Interleaving,
         Self::Churn,
@@ -75,6 +77,7 @@ impl Family {
         Self::Limits,
         Self::Turnover,
         Self::ManyGrowths,
+        Self::Death,
     ];
 
     /// Its name in reports.
@@ -83,9 +86,9 @@ impl Family {
         format!("{self:?}").to_lowercase()
     }
 
-    /// The family of the `index`-th scenario of a run. Turnovers and many
-    /// growths take a hundred times as long as the others and have their turn accordingly
-    /// seldom.
+    /// The family of the `index`-th scenario of a run. Turnovers, many growths and deaths,
+    /// which take processes, take much longer than the others and have their turn
+    /// accordingly seldom.
     #[must_use]
     pub fn of_turn(index: u64) -> Self {
         if index % 64 == 7 {
@@ -93,6 +96,9 @@ impl Family {
         }
         if index % 32 == 15 {
             return Self::Turnover;
+        }
+        if index % 32 == 23 {
+            return Self::Death;
         }
         match index % 8 {
             0 => Self::Growth,
@@ -113,6 +119,7 @@ impl Family {
             Self::Limits => limits().boxed(),
             Self::Turnover => turnover().boxed(),
             Self::ManyGrowths => many_growths().boxed(),
+            Self::Death => death().boxed(),
         }
     }
 }
@@ -230,6 +237,26 @@ fn recycled() -> impl Strategy<Value = Scenario> {
         (1, forgotten_requests()),
     ];
     scenario(settings(), opening, phrases, 3..20)
+}
+
+fn death() -> impl Strategy<Value = Scenario> {
+    let opening = (vec(create_client(), 1..4), vec(create_server(), 1..4), 2..4_usize).prop_map(
+        |(clients, servers, participants)| {
+            let ports = clients.into_iter().chain(servers);
+            std::iter::repeat_n(join(), participants).chain(ports).collect()
+        },
+    );
+    let phrases = vec![
+        (6, traffic()),
+        (3, conversation()),
+        (2, release()),
+        (1, inspect()),
+        (1, watching()),
+        (3, killing()),
+        (1, coming_and_going()),
+    ];
+    let several_nodes = settings().prop_map(|s| Settings { max_nodes: s.max_nodes.max(2), ..s });
+    scenario(several_nodes, opening, phrases, 5..40)
 }
 
 fn limits() -> impl Strategy<Value = Scenario> {

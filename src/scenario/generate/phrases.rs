@@ -157,6 +157,22 @@ pub(super) fn coming_and_going() -> BoxedStrategy<Vec<Step>> {
     .boxed()
 }
 
+/// Somebody is killed; another one, with a port or two, may take their place.
+pub(super) fn killing() -> BoxedStrategy<Vec<Step>> {
+    let ports = (prop::option::of(create_client()), prop::option::of(create_server()));
+    let next = prop::option::of(ports.prop_map(|(client, server)| {
+        [join()].into_iter().chain(client).chain(server).collect::<Vec<_>>()
+    }));
+    (index(), index(), next, index())
+        .prop_map(|(participant, by, next, ask)| {
+            let mut steps = vec![Step::Kill { participant, by }];
+            steps.push(Step::InspectService { participant: ask });
+            steps.extend(next.into_iter().flatten());
+            steps
+        })
+        .boxed()
+}
+
 fn requirement() -> impl Strategy<Value = Requirement> + Clone {
     use Requirement as R;
     let payload = select(vec![PayloadType::U8, PayloadType::SliceOfI16, PayloadType::SliceOfPairs]);

@@ -1,0 +1,182 @@
+//! Who is gone, and what goes with them: ports nothing refers to any more, and participants
+//! whose process was killed.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use litemap::LiteMap;
+
+use super::{Model, Port, Switch, TargetState, update::endanger};
+use crate::actor::Key;
+
+/// The ports a participant has created.
+fn of_participant(ports: &LiteMap<Key, Port>, participant: Key) -> Vec<Key> {
+    ports.iter().filter(|(_, port)| port.participant == participant).map(|(key, _)| *key).collect()
+}
+
+impl Model {
+    /// A participant was killed and cleaned up after: its ports are gone with everything that
+    /// came out of them. What it had sent and nobody had received may arrive or be lost:
+    /// nothing is promised.
+    pub(super) fn kill(&mut self, victim: Key) {
+        let clients = of_participant(&self.clients, victim);
+        let servers = of_participant(&self.servers, victim);
+        for (_, queue) in self.in_flight.iter_mut().filter(|((from, _), _)| clients.contains(from))
+        {
+            queue.iter_mut().for_each(|request| request.certain = false);
+        }
+        for (_, pending) in &mut self.pending {
+            let answered =
+                pending.targets.iter_mut().filter(|(server, _)| servers.contains(server));
+            for (_, target) in answered {
+                target.queue.iter_mut().for_each(|response| response.certain = false);
+            }
+        }
+        self.loaned_requests.retain(|_, loan| !clients.contains(&loan.client));
+        self.loaned_responses.retain(|_, loan| !servers.contains(&loan.server));
+        self.responses.retain(|_, held| !clients.contains(&held.client));
+        let pending = self.pending.iter().filter(|(_, pending)| clients.contains(&pending.client));
+        for key in pending.map(|(key, _)| *key).collect::<Vec<_>>() {
+            self.drop_pending(key);
+        }
+        let active = self.active.iter().filter(|(_, active)| servers.contains(&active.server));
+        for key in active.map(|(key, _)| *key).collect::<Vec<_>>() {
+            self.drop_active(key);
+        }
+        for client in clients {
+            if let Some(port) = self.clients.get_mut(&client) {
+                port.handle = false;
+            }
+        }
+        for server in servers {
+            self.drop_server(server);
+        }
+        if let Some(participant) = self.participants.get_mut(&victim) {
+            participant.present = false;
+        }
+        self.has_lingering = true;
+    }
+
+    /// Forgets ports and participants nothing refers to any more, and what went with
+    /// them.
+    pub(super) fn retire(&mut self) {
+        // Most steps: nobody can be gone, and empty queues are as good as none.
+        if !self.has_lingering {
+            return;
+        }
+        let gone: Vec<Key> =
+            self.clients.keys().copied().filter(|&client| !self.client_lives(client)).collect();
+        for client in gone {
+            let Some(port) = self.clients.remove(&client) else { continue };
+            for ((from, server), queue) in &mut self.in_flight {
+                if *from != client {
+                    continue;
+                }
+                let keeps =
+                    self.server_knows.contains(&(*server, client)) && port.keeps_data_when_gone();
+                if !self.settings.enable_fire_and_forget_requests && !queue.is_empty() {
+                    self.unreturned.insert((*server, client));
+                }
+                if !queue.is_empty() {
+                    *self.forsaken.entry(*server).or_default() += 1;
+                }
+                for request in queue {
+                    request.orphan = true;
+                    request.certain &= keeps;
+                }
+            }
+        }
+        let gone: Vec<Key> =
+            self.servers.keys().copied().filter(|&server| !self.server_lives(server)).collect();
+        for server in gone {
+            let Some(port) = self.servers.remove(&server) else { continue };
+            self.outlived
+                .extend(self.acquainted.iter().filter(|(_, s)| *s == server).map(|(c, _)| *c));
+            self.in_flight.retain(|(_, to), _| *to != server);
+            self.unreturned.retain(|(of, _)| *of != server);
+            for (_, pending) in &mut self.pending {
+                let Some(target) = pending.targets.get_mut(&server) else { continue };
+                if target.state != TargetState::Closed {
+                    target.state = TargetState::Abandoned;
+                }
+                if !port.keeps_data_when_gone() {
+                    target.queue.iter_mut().for_each(|response| response.certain = false);
+                } else if port.strategy.is_dynamic()
+                    && !self.mapped.contains(&(pending.client, server))
+                {
+                    endanger(&mut target.queue, Switch::UnmappedSegmentIsLost);
+                }
+            }
+        }
+        self.in_flight.retain(|_, queue| !queue.is_empty());
+        self.crowd_out_gone_servers();
+        self.crowd_out_gone_clients();
+        let gone: Vec<Key> = self
+            .participants
+            .iter()
+            .filter(|(key, participant)| !participant.present && !self.participant_lingers(**key))
+            .map(|(key, _)| *key)
+            .collect();
+        for participant in gone {
+            self.participants.remove(&participant);
+        }
+        self.has_lingering = self.clients.values().any(|port| !port.handle)
+            || self.servers.values().any(|port| !port.handle)
+            || self.participants.values().any(|participant| !participant.present);
+    }
+
+    /// A client keeps the unread responses of as many gone servers as its buffer for expired
+    /// connections holds; of more, nothing is promised.
+    fn crowd_out_gone_servers(&mut self) {
+        let limit = self.settings.client_expired_connection_buffer;
+        let mut unread: BTreeMap<Key, BTreeSet<Key>> = BTreeMap::new();
+        for pending in self.pending.values() {
+            let targets = pending.targets.iter().filter(|(_, target)| !target.queue.is_empty());
+            unread.entry(pending.client).or_default().extend(targets.map(|(&server, _)| server));
+        }
+        for &(client, server) in &self.stale {
+            unread.entry(client).or_default().insert(server);
+        }
+        for held in self.responses.values() {
+            unread.entry(held.client).or_default().insert(held.server);
+        }
+        for (client, mut servers) in unread {
+            servers.retain(|server| !self.servers.contains_key(server));
+            if servers.len() <= limit {
+                continue;
+            }
+            let waiting = self.pending.iter_mut().filter(|(_, pending)| pending.client == client);
+            for (_, pending) in waiting {
+                for (_, target) in
+                    pending.targets.iter_mut().filter(|(server, _)| servers.contains(server))
+                {
+                    target.queue.iter_mut().for_each(|response| response.certain = false);
+                }
+            }
+        }
+    }
+
+    /// As [`Self::crowd_out_gone_servers`], for the requests of gone clients.
+    fn crowd_out_gone_clients(&mut self) {
+        let limit = self.settings.server_expired_connection_buffer;
+        let mut unread: BTreeMap<Key, BTreeSet<Key>> = BTreeMap::new();
+        for &(client, server) in self.in_flight.keys() {
+            unread.entry(server).or_default().insert(client);
+        }
+        for active in self.active.values() {
+            unread.entry(active.server).or_default().insert(active.client);
+        }
+        for (server, mut clients) in unread {
+            clients.retain(|client| !self.clients.contains_key(client));
+            if clients.len() <= limit {
+                continue;
+            }
+            let queues = self
+                .in_flight
+                .iter_mut()
+                .filter(|((client, to), _)| *to == server && clients.contains(client));
+            for (_, queue) in queues {
+                queue.iter_mut().for_each(|request| request.certain = false);
+            }
+        }
+    }
+}
