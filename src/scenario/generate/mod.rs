@@ -39,7 +39,10 @@ use phrases::{
     opening, orphaning, port_drops_under_held_data, reconnection, recycling, release, traffic,
     vanishing, watching,
 };
-use piles::{forgotten_requests, held_over, short_lived_ports, unread_answers};
+use piles::{
+    forgotten_requests, held_over, modest_client, neglected, short_lived_ports, unread_answer,
+    unread_answers,
+};
 use values::settle;
 pub use values::{allocation, hint, impossible_length, length, settings};
 
@@ -63,13 +66,15 @@ pub enum Family {
     Turnover,
     /// Strictly growing lengths up to and past the last possible growth.
     ManyGrowths,
+    /// One random turn of traffic that neglects something, repeated until it has piled up.
+    Neglect,
     /// Participants that are killed amid traffic, and others that take their place.
     Death,
 }
 
 impl Family {
     /// All families, in the order they take turns.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Growth,
         Self::Interleaving,
         Self::Churn,
@@ -77,6 +82,7 @@ impl Family {
         Self::Limits,
         Self::Turnover,
         Self::ManyGrowths,
+        Self::Neglect,
         Self::Death,
     ];
 
@@ -104,7 +110,8 @@ impl Family {
             0 => Self::Growth,
             1 | 3 => Self::Interleaving,
             2 | 6 => Self::Churn,
-            4 | 7 => Self::Recycling,
+            4 => Self::Recycling,
+            7 => Self::Neglect,
             _ => Self::Limits,
         }
     }
@@ -119,6 +126,7 @@ impl Family {
             Self::Limits => limits().boxed(),
             Self::Turnover => turnover().boxed(),
             Self::ManyGrowths => many_growths().boxed(),
+            Self::Neglect => neglect().boxed(),
             Self::Death => death().boxed(),
         }
     }
@@ -237,6 +245,24 @@ fn recycled() -> impl Strategy<Value = Scenario> {
         (1, forgotten_requests()),
     ];
     scenario(settings(), opening, phrases, 3..20)
+}
+
+fn neglect() -> impl Strategy<Value = Scenario> {
+    let clients = vec(prop_oneof![3 => create_client(), 1 => modest_client()], 1..3);
+    let opening = (clients, vec(create_server(), 1..4)).prop_map(|(clients, servers)| {
+        [join()].into_iter().chain(clients).chain(servers).collect::<Vec<_>>()
+    });
+    let phrases =
+        Union::new_weighted(vec![(2, conversation()), (1, unread_answer()), (3, neglected())]);
+    let turn = vec(phrases, 1..6).prop_map(|phrases| phrases.concat());
+    // The fewer clients, the less memory a server has for what they neglect.
+    let few_clients = settings().prop_map(|s| Settings { max_clients: s.max_clients.min(2), ..s });
+    (few_clients, settle(), opening, turn, 8..50_usize).prop_map(
+        |(service, settle, steps, turn, times)| {
+            let repeat = Some(Repeat { times, stretch: 0, steps: turn });
+            Scenario { schema: SCHEMA, title: String::new(), settle, service, steps, repeat }
+        },
+    )
 }
 
 fn death() -> impl Strategy<Value = Scenario> {

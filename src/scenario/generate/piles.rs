@@ -19,6 +19,57 @@ fn answer(active: Nth, len: usize) -> [Step; 2] {
     [Step::LoanResponse { active, len, form }, Step::SendResponse { response: -1 }]
 }
 
+/// A client with a limit of active requests of its own.
+pub(super) fn modest_client() -> impl Strategy<Value = Step> + Clone {
+    (create_client(), 1..3_usize).prop_map(|(step, limit)| match step {
+        Step::CreateClient { participant, strategy, hint, preallocate, .. } => {
+            Step::CreateClient { participant, strategy, hint, preallocate, active: Some(limit) }
+        }
+        other => other,
+    })
+}
+
+/// One part of a turn. Each does a little for an exchange and leaves the rest to others, or to
+/// nobody: what is neglected piles up when the turn is repeated.
+pub(super) fn neglected() -> BoxedStrategy<Vec<Step>> {
+    let asked = (index(), length(), any::<bool>()).prop_map(|(client, len, forgotten)| {
+        let mut steps = request(client, len).to_vec();
+        steps.extend(forgotten.then_some(Step::DropPending { pending: -1 }));
+        steps
+    });
+    let answered = (index(), length(), 1..5_usize)
+        .prop_map(|(active, len, times)| answer(active, len).repeat(times));
+    let fetched = (index(), 1..4_usize, any::<bool>()).prop_map(|(pending, times, held)| {
+        let mut steps = vec![Step::ReceiveResponse { pending }; times];
+        if !held {
+            steps.extend(vec![Step::DropResponse { response: -1 }; times]);
+        }
+        steps
+    });
+    let one = |step: BoxedStrategy<Step>| step.prop_map(|step| vec![step]).boxed();
+    let replaced = prop_oneof![
+        (index(), create_client()).prop_map(|(client, create)| {
+            let forget = [Step::DropPending { pending: 0 }; 4];
+            forget.into_iter().chain([Step::DropClient { client }, create]).collect::<Vec<_>>()
+        }),
+        (index(), create_server()).prop_map(|(server, create)| {
+            let forget = [Step::DropActive { active: 0 }; 4];
+            forget.into_iter().chain([Step::DropServer { server }, create]).collect::<Vec<_>>()
+        }),
+    ];
+    prop_oneof![
+        6 => asked,
+        5 => one(index().prop_map(|server| Step::ReceiveRequest { server }).boxed()),
+        5 => answered,
+        2 => fetched,
+        3 => one(index().prop_map(|active| Step::DropActive { active }).boxed()),
+        3 => one(index().prop_map(|pending| Step::DropPending { pending }).boxed()),
+        1 => one(index().prop_map(|response| Step::DropResponse { response }).boxed()),
+        1 => replaced,
+    ]
+    .boxed()
+}
+
 /// Requests nobody waits for any more, of which a server takes some; then as many loans as
 /// there may be.
 pub(super) fn forgotten_requests() -> BoxedStrategy<Vec<Step>> {
@@ -42,25 +93,25 @@ pub(super) fn forgotten_requests() -> BoxedStrategy<Vec<Step>> {
         .boxed()
 }
 
-/// Answers that are never read: the pending response is dropped first, or the answer comes
-/// too late.
-pub(super) fn unread_answers() -> BoxedStrategy<Vec<Step>> {
-    (index(), index(), length(), any::<bool>(), 2..13_usize)
-        .prop_map(|(client, server, len, too_late, times)| {
+/// Answers that are never read: the pending response is dropped first, or they come too late.
+pub(super) fn unread_answer() -> BoxedStrategy<Vec<Step>> {
+    (index(), index(), length(), any::<bool>(), 1..5_usize)
+        .prop_map(|(client, server, len, too_late, answers)| {
             let forget = Step::DropPending { pending: -1 };
             let mut turn = request(client, len).to_vec();
             turn.push(Step::ReceiveRequest { server });
-            if too_late {
-                turn.push(forget);
-                turn.extend(answer(-1, len));
-            } else {
-                turn.extend(answer(-1, len));
-                turn.push(forget);
-            }
+            turn.extend(too_late.then_some(forget));
+            turn.extend(answer(-1, len).repeat(answers));
+            turn.extend((!too_late).then_some(forget));
             turn.push(Step::DropActive { active: -1 });
-            turn.repeat(times)
+            turn
         })
         .boxed()
+}
+
+/// The same again and again.
+pub(super) fn unread_answers() -> BoxedStrategy<Vec<Step>> {
+    (unread_answer(), 2..13_usize).prop_map(|(turn, times)| turn.repeat(times)).boxed()
 }
 
 /// A response is held on to while the next request, and its responses, take the place of
@@ -86,13 +137,17 @@ pub(super) fn held_over() -> BoxedStrategy<Vec<Step>> {
 /// Ports that come, send something and go, one after the other, while the other side holds
 /// or does not read what they sent.
 pub(super) fn short_lived_ports() -> BoxedStrategy<Vec<Step>> {
-    let clients = (create_client(), index(), length(), any::<bool>(), 2..6_usize).prop_map(
-        |(create, server, len, taken, times)| {
+    let times = prop_oneof![3 => 2..6_usize, 1 => 20..30_usize];
+    let clients = (create_client(), index(), length(), 1..5_usize, 0..4_usize, times).prop_map(
+        |(create, server, len, sent, taken, times)| {
+            let receive = Step::ReceiveRequest { server };
             let mut turn = vec![create];
-            turn.extend(request(-1, len));
-            turn.extend(taken.then_some(Step::ReceiveRequest { server }));
-            turn.extend([Step::DropPending { pending: -1 }, Step::DropClient { client: -1 }]);
+            turn.extend(request(-1, len).repeat(sent));
+            turn.extend([receive].repeat(taken));
+            turn.extend([Step::DropPending { pending: -1 }].repeat(sent));
+            turn.extend([Step::DropClient { client: -1 }, receive]);
             turn.push(Step::InspectServer { server });
+            turn.extend([Step::DropActive { active: -1 }].repeat(taken));
             turn.repeat(times)
         },
     );
