@@ -320,7 +320,8 @@ fn occasions(promise: Promise) -> Vec<Occasion> {
         P::ClientLimit => &[K::CreateClient],
         P::ServerLimit => &[K::CreateServer],
         P::NodeLimit | P::OpenChecksRequirements | P::CreateAndOpen => &[K::Join],
-        P::PortCounts | P::SettingsAreKept => &[K::InspectService],
+        P::PortCounts => &[K::InspectService],
+        P::SettingsAreKept => &[K::InspectService, K::CreateClient, K::CreateServer],
         P::DeadNodeIsListed | P::DeadNodeIsCleanedUp => &[K::Kill],
     };
     steps.iter().copied().map(Occasion::Step).collect()

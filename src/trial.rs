@@ -175,14 +175,18 @@ fn has_reduced_ports(scenario: &Scenario) -> bool {
 pub fn exchange_strategies(scenario: &Scenario) -> Scenario {
     let mut exchanged = scenario.clone();
     let repeated = exchanged.repeat.iter_mut().flat_map(|repeat| &mut repeat.steps);
-    for step in exchanged.steps.iter_mut().chain(repeated) {
-        if let Step::CreateClient { strategy, .. } | Step::CreateServer { strategy, .. } = step {
-            *strategy = match *strategy {
-                Strategy::Static => Strategy::Static,
-                Strategy::BestFit => Strategy::PowerOfTwo,
-                Strategy::PowerOfTwo => Strategy::BestFit,
-            };
-        }
+    let of_ports = exchanged.steps.iter_mut().chain(repeated).filter_map(|step| match step {
+        Step::CreateClient { strategy, .. } | Step::CreateServer { strategy, .. } => Some(strategy),
+        _ => None,
+    });
+    let service = &mut exchanged.service;
+    let by_key = [&mut service.client_allocation_strategy, &mut service.server_allocation_strategy];
+    for strategy in of_ports.chain(by_key.into_iter().flatten()) {
+        *strategy = match *strategy {
+            Strategy::Static => Strategy::Static,
+            Strategy::BestFit => Strategy::PowerOfTwo,
+            Strategy::PowerOfTwo => Strategy::BestFit,
+        };
     }
     exchanged
 }

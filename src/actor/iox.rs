@@ -11,7 +11,10 @@ use super::{
     message::{Memory, Payload, Record, Triple, Value, Wanted, is_misaligned},
     open::{self, Obtain},
     variant::Variant,
-    version::{self, backpressure, own_active_requests, preallocate},
+    version::{
+        self, backpressure, own_active_requests, preallocate, reported_active_requests,
+        reported_backpressure,
+    },
 };
 use crate::{
     payload::{self, MessageId},
@@ -275,6 +278,8 @@ where
             }
             Action::CreateClient { participant, new, strategy, hint, preallocate, active } => {
                 let builder = object(&self.participants, participant)?.1.client_builder();
+                let by_port = self.settings.strategy_of_clients().is_none();
+                let strategy = by_port.then_some(strategy);
                 let builder = Req::client_memory(builder, Memory { strategy, hint });
                 let builder = match self.settings.via {
                     SettingsVia::Builder => {
@@ -287,16 +292,23 @@ where
                     Ok(client) => {
                         let id = version::client_id(&client);
                         let hint = Req::client_hint(&client);
+                        let backpressure = Some(reported_backpressure!(client));
+                        let active = reported_active_requests!(client);
                         self.clients.insert(new, client);
-                        Observation::PortCreated { id, hint }
+                        Observation::PortCreated { id, hint, backpressure, active }
                     }
                     Err(error) => refused(error),
                 }
             }
             Action::CreateServer { participant, new, strategy, hint, loans, preallocate } => {
                 let builder = object(&self.participants, participant)?.1.server_builder();
-                let builder = Res::server_memory(builder, Memory { strategy, hint })
-                    .max_loaned_responses_per_request(loans);
+                let by_port = self.settings.strategy_of_servers().is_none();
+                let strategy = by_port.then_some(strategy);
+                let builder = Res::server_memory(builder, Memory { strategy, hint });
+                let builder = match self.settings.server_max_loaned_responses_per_request {
+                    Some(_) => builder,
+                    None => builder.max_loaned_responses_per_request(loans),
+                };
                 let builder = match self.settings.via {
                     SettingsVia::Builder => {
                         backpressure!(builder, self.settings.server_backpressure)
@@ -307,8 +319,9 @@ where
                     Ok(server) => {
                         let id = version::server_id(&server);
                         let hint = Res::server_hint(&server);
+                        let backpressure = Some(reported_backpressure!(server));
                         self.servers.insert(new, server);
-                        Observation::PortCreated { id, hint }
+                        Observation::PortCreated { id, hint, backpressure, active: None }
                     }
                     Err(error) => refused(error),
                 }

@@ -52,8 +52,8 @@ pub struct Value {
 /// What a port is created with, as far as its payload decides how.
 #[derive(Debug, Clone, Copy)]
 pub struct Memory {
-    /// How it grows.
-    pub strategy: Strategy,
+    /// How it grows, unless the config file says so.
+    pub strategy: Option<Strategy>,
     /// `initial_max_slice_len`, in elements.
     pub hint: usize,
 }
@@ -392,18 +392,22 @@ impl<E: Element> Payload for [E] {
         builder: version::ClientBuilder<'_, S, Self, Res>,
         memory: Memory,
     ) -> version::ClientBuilder<'_, S, Self, Res> {
-        builder
-            .initial_max_slice_len(memory.hint)
-            .allocation_strategy(allocation_strategy(memory.strategy))
+        let builder = builder.initial_max_slice_len(memory.hint);
+        match memory.strategy {
+            Some(strategy) => builder.allocation_strategy(allocation_strategy(strategy)),
+            None => builder,
+        }
     }
 
     fn server_memory<S: Service, Req: Payload + ?Sized>(
         builder: version::ServerBuilder<'_, S, Req, Self>,
         memory: Memory,
     ) -> version::ServerBuilder<'_, S, Req, Self> {
-        builder
-            .initial_max_slice_len(memory.hint)
-            .allocation_strategy(allocation_strategy(memory.strategy))
+        let builder = builder.initial_max_slice_len(memory.hint);
+        match memory.strategy {
+            Some(strategy) => builder.allocation_strategy(allocation_strategy(strategy)),
+            None => builder,
+        }
     }
 
     fn client_hint<S: Service, Res: Payload + ?Sized>(

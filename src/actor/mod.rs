@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     payload::{MessageId, Mismatch},
-    scenario::{LoanForm, OpenMode, Requirement, Strategy},
+    scenario::{Backpressure, LoanForm, OpenMode, Requirement, Strategy},
 };
 
 /// Names one object of a run: a participant, a port, a loan, a message held. Never
@@ -232,6 +232,12 @@ pub enum Observation {
         id: PortId,
         /// Its `initial_max_slice_len()`.
         hint: usize,
+        /// Its `backpressure_strategy()`, where the host can tell.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        backpressure: Option<Backpressure>,
+        /// A client's `max_active_requests()`, where the release has it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        active: Option<usize>,
     },
     /// Memory was loaned and written.
     Loaned {

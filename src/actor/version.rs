@@ -127,6 +127,36 @@ macro_rules! backpressure {
 }
 pub(super) use backpressure;
 
+/// What a port says of its strategy for full buffers.
+macro_rules! reported_backpressure {
+    ($port:expr) => {{
+        #[cfg(iox2_at_least_0_9)]
+        let discards =
+            $port.backpressure_strategy() == iceoryx2::prelude::BackpressureStrategy::DiscardData;
+        #[cfg(not(iox2_at_least_0_9))]
+        let discards = $port.unable_to_deliver_strategy()
+            == iceoryx2::prelude::UnableToDeliverStrategy::DiscardSample;
+        if discards {
+            $crate::scenario::Backpressure::DiscardData
+        } else {
+            $crate::scenario::Backpressure::RetryUntilDelivered
+        }
+    }};
+}
+pub(super) use reported_backpressure;
+
+/// What a client says of its limit of active requests, where it says something.
+macro_rules! reported_active_requests {
+    ($client:expr) => {{
+        #[cfg(iox2_at_least_0_10)]
+        let limit = Some($client.max_active_requests());
+        #[cfg(not(iox2_at_least_0_10))]
+        let limit: Option<usize> = None;
+        limit
+    }};
+}
+pub(super) use reported_active_requests;
+
 /// Fewer preallocated chunks than the worst case needs, at least one.
 macro_rules! preallocate {
     ($builder:expr, $method:ident, $chunks:expr) => {{
@@ -205,6 +235,9 @@ pub fn backpressure_value(strategy: Backpressure) -> &'static str {
         (Backpressure::DiscardData, false) => "DiscardSample",
     }
 }
+
+/// Whether a config file can set the allocation strategies of clients and servers.
+pub const HAS_STRATEGY_KEYS: bool = cfg!(iox2_at_least_0_9);
 
 /// Whether the number of preallocated chunks can be reduced.
 pub const HAS_PREALLOCATION: bool = cfg!(iox2_at_least_0_9);

@@ -5,7 +5,11 @@ use std::{fmt, ops::RangeInclusive};
 use smallvec::SmallVec;
 
 use super::{Promise, Switch};
-use crate::{actor::PortId, payload::MessageId, scenario::Settings};
+use crate::{
+    actor::PortId,
+    payload::MessageId,
+    scenario::{Backpressure, Settings},
+};
 
 /// A message that may be received next.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,6 +58,10 @@ pub enum Expected {
     PortCreated {
         /// In elements.
         hint: usize,
+        /// Its strategy for full buffers.
+        backpressure: Backpressure,
+        /// Clients: the requests that may be active.
+        active: Option<usize>,
     },
     /// A loan of exactly this length, initialised as its form demands.
     Loaned {
@@ -121,7 +129,11 @@ impl fmt::Display for Expected {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Done => f.write_str("ok"),
-            Self::PortCreated { hint } => write!(f, "a port with initial_max_slice_len {hint}"),
+            Self::PortCreated { hint, backpressure, active } => {
+                write!(f, "a port with initial_max_slice_len {hint}")?;
+                active.map_or(Ok(()), |limit| write!(f, ", {limit} active"))?;
+                write!(f, ", {backpressure:?}")
+            }
             Self::Loaned { len } => write!(f, "a loan of {len}"),
             Self::Sent { servers } => write!(f, "sent to {} server(s)", range(servers)),
             Self::Received(c) => write!(f, "message {} of {}", c.id, c.len),

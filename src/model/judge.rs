@@ -142,6 +142,18 @@ fn hold_against(
             }
             checked = checked.with(&[Promise::SettingsAreKept]);
         }
+        Observation::PortCreated { .. } => {
+            if !allows(prediction, observation) {
+                let is_one = |expected: &Expected| matches!(expected, Expected::PortCreated { .. });
+                let promise = if prediction.allowed.iter().any(is_one) {
+                    Promise::SettingsAreKept
+                } else {
+                    prediction.promise
+                };
+                return Err(breach(promise, summary(observation)));
+            }
+            checked = checked.with(&[Promise::SettingsAreKept]);
+        }
         Observation::CleanedUp { dead, .. } => {
             if *dead != 1 {
                 return Err(breach(Promise::DeadNodeIsListed, summary(observation)));
@@ -168,8 +180,10 @@ fn hold_against(
 pub fn summary(observation: &Observation) -> String {
     match observation {
         Observation::Done => "ok".to_owned(),
-        Observation::PortCreated { hint, .. } => {
-            format!("a port with initial_max_slice_len {hint}")
+        Observation::PortCreated { hint, backpressure, active, .. } => {
+            let own = active.map(|limit| format!(", {limit} active")).unwrap_or_default();
+            let full = backpressure.map(|strategy| format!(", {strategy:?}")).unwrap_or_default();
+            format!("a port with initial_max_slice_len {hint}{own}{full}")
         }
         Observation::Loaned { len, .. } => format!("a loan of {len}"),
         Observation::Sent { servers } => format!("sent to {servers} server(s)"),
@@ -340,7 +354,10 @@ fn allows(prediction: &Prediction, observation: &Observation) -> bool {
             Expected::CleanedUp,
             Observation::CleanedUp { dead: 1, cleaned: 1, failed: 0, left: 0 },
         ) => true,
-        (Expected::PortCreated { hint }, Observation::PortCreated { hint: h, .. }) => hint == h,
+        (
+            Expected::PortCreated { hint, backpressure, active },
+            Observation::PortCreated { hint: h, backpressure: b, active: a, .. },
+        ) => hint == h && agrees(b, backpressure) && (a.is_none() || a == active),
         (Expected::Loaned { len }, Observation::Loaned { len: l, .. }) => len == l,
         (Expected::Sent { servers }, Observation::Sent { servers: s }) => servers.contains(s),
         (Expected::Server { has_requests }, Observation::Server { has_requests: h }) => {

@@ -28,6 +28,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod counts;
 mod expected;
 mod gone;
 pub mod judge;
@@ -37,6 +38,7 @@ mod promises;
 pub mod quirk;
 mod receive;
 mod resolve;
+mod stake;
 mod update;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -44,7 +46,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use litemap::LiteMap;
 
 use crate::{
-    actor::{Action, Key, Observation, PortId, Received},
+    actor::{Action, Key, PortId},
     payload::MessageId,
     scenario::{Settings, Strategy},
 };
@@ -420,262 +422,5 @@ impl Model {
         let responses = self.pending.values().flat_map(|pending| pending.targets.values());
         self.in_flight.values().map(VecDeque::len).sum::<usize>()
             + responses.map(|target| target.queue.len()).sum::<usize>()
-    }
-
-    /// Strategy of the port whose memory an action uses: the sender's of a message that was
-    /// received, else that of the port itself.
-    #[must_use]
-    pub fn strategy_at(&self, action: &Action, observation: &Observation) -> Option<Strategy> {
-        if let Observation::Received(Received { origin, .. }) = observation {
-            let sender = self.strategies.values().find(|(id, _)| id == origin);
-            return sender.map(|(_, strategy)| *strategy);
-        }
-        let port = match action {
-            Action::Join { .. }
-            | Action::Leave { .. }
-            | Action::Kill { .. }
-            | Action::InspectService { .. } => None,
-            Action::CreateClient { strategy, .. } | Action::CreateServer { strategy, .. } => {
-                return Some(*strategy);
-            }
-            Action::DropClient { client }
-            | Action::LoanRequest { client, .. }
-            | Action::UpdateClient { client } => Some(*client),
-            Action::DropServer { server }
-            | Action::ReceiveRequest { server, .. }
-            | Action::InspectServer { server }
-            | Action::UpdateServer { server } => Some(*server),
-            Action::SendRequest { request, .. } | Action::DropRequest { request } => {
-                self.loaned_requests.get(request).map(|loan| loan.client)
-            }
-            Action::LoanResponse { active, .. }
-            | Action::DropActive { active }
-            | Action::InspectActive { active } => {
-                self.active.get(active).map(|active| active.server)
-            }
-            Action::SendResponse { response } | Action::DropLoanedResponse { response } => {
-                self.loaned_responses.get(response).map(|loan| loan.server)
-            }
-            Action::ReceiveResponse { pending, .. }
-            | Action::DropPending { pending }
-            | Action::InspectPending { pending }
-            | Action::HintDisconnect { pending } => {
-                self.pending.get(pending).map(|pending| pending.client)
-            }
-            Action::DropResponse { response } => {
-                self.responses.get(response).map(|held| held.server)
-            }
-        };
-        self.strategies.get(&port?).map(|(_, strategy)| *strategy)
-    }
-
-    /// The promise behind a breach, where what became of the message earlier says
-    /// more than where it turned up.
-    #[must_use]
-    pub fn sharpen(&self, action: &Action, observation: &Observation, promise: Promise) -> Promise {
-        match observation {
-            // Damaged bytes are damaged bytes, whatever became of the message elsewhere.
-            Observation::Received(received) if promise.is_about_identity() => received
-                .header
-                .and_then(|id| self.forbids(action, id).or_else(|| self.overflow_lost(action, id)))
-                .unwrap_or(promise),
-            Observation::Nothing => match *action {
-                Action::ReceiveRequest { server, .. } if self.overflowed.contains(&server) => {
-                    Promise::RequestOverflowEvictsOldest
-                }
-                Action::ReceiveResponse { pending, .. } if self.overflowed.contains(&pending) => {
-                    Promise::ResponseOverflowEvictsOldest
-                }
-                _ => promise,
-            },
-            // A loan that had to be refused anyway, and was with another error, says
-            // nothing about what an earlier refusal changed.
-            Observation::Refused(_)
-                if !promise.is_about_refusal() && self.follows_a_refusal(action) =>
-            {
-                Promise::RefusedLoanChangesNothing
-            }
-            _ => promise,
-        }
-    }
-
-    /// The promise that forbids this message to arrive here, wherever it should be.
-    fn forbids(&self, action: &Action, id: MessageId) -> Option<Promise> {
-        let came_too_late = |server: &Key| {
-            let before = self.late.get(server).copied().unwrap_or(0);
-            self.sent_requests[..before].contains(&id)
-        };
-        match action {
-            Action::ReceiveRequest { server, .. } if came_too_late(server) => {
-                Some(Promise::LateServerGetsNoOldRequest)
-            }
-            Action::ReceiveResponse { pending, .. }
-                if self.answers.iter().any(|(answer, to)| *answer == id && to != pending) =>
-            {
-                Some(Promise::ResponseReachesOnlyItsRequest)
-            }
-            _ => self.fates.get(&id).copied(),
-        }
-    }
-
-    /// The overflow behind a message that is received although others should have been
-    /// before it: what a full buffer gives up beyond its oldest message.
-    fn overflow_lost(&self, action: &Action, id: MessageId) -> Option<Promise> {
-        match action {
-            Action::ReceiveRequest { server, .. } if self.overflowed.contains(server) => {
-                let mut queues = self.in_flight.iter().filter(|((_, to), _)| to == server);
-                let waits = queues.any(|(_, queue)| queue.iter().any(|request| request.id == id));
-                waits.then_some(Promise::RequestOverflowEvictsOldest)
-            }
-            Action::ReceiveResponse { pending, .. } if self.overflowed.contains(pending) => {
-                let targets = &self.pending.get(pending)?.targets;
-                let mut waiting = targets.values().flat_map(|target| &target.queue);
-                let waits = waiting.any(|response| response.id == id);
-                waits.then_some(Promise::ResponseOverflowEvictsOldest)
-            }
-            _ => None,
-        }
-    }
-
-    /// Promises that are at stake only because of what happened before.
-    #[must_use]
-    pub fn also_at_stake(&self, action: &Action, observation: &Observation) -> Promises {
-        let received = matches!(observation, Observation::Received(_));
-        let delivery = |key: &Key, overflow, discard| {
-            let mut promises = Promises::default();
-            if received && self.overflowed.contains(key) {
-                promises = promises.with(&[overflow]);
-            }
-            if self.discarding.contains(key) {
-                promises = promises.with(&[discard]);
-            }
-            if received && self.late.contains_key(key) {
-                promises = promises.with(&[Promise::LateServerGetsNoOldRequest]);
-            }
-            promises
-        };
-        match action {
-            Action::ReceiveRequest { server, .. } => delivery(
-                server,
-                Promise::RequestOverflowEvictsOldest,
-                Promise::NoFireAndForgetDiscards,
-            ),
-            Action::ReceiveResponse { pending, .. } => delivery(
-                pending,
-                Promise::ResponseOverflowEvictsOldest,
-                Promise::DiscardKeepsBuffered,
-            ),
-            _ if matches!(observation, Observation::Loaned { .. })
-                && self.follows_a_refusal(action) =>
-            {
-                Promises::of(&[Promise::RefusedLoanChangesNothing])
-            }
-            _ => Promises::default(),
-        }
-    }
-
-    /// Whether the action loans from something that has refused a loan before.
-    fn follows_a_refusal(&self, action: &Action) -> bool {
-        match action {
-            Action::LoanRequest { client, .. } => self.refused.contains(client),
-            Action::LoanResponse { active, .. } => {
-                self.refused.contains(active)
-                    || self.active.get(active).is_some_and(|a| self.refused.contains(&a.server))
-            }
-            _ => false,
-        }
-    }
-
-    /// Whether the requests of a client, with one more, take more chunks than iceoryx2
-    /// preallocates with a known quirk: it counts what servers hold, not what the client
-    /// still waits for.
-    fn takes_more_than_counted(&self, client: Key) -> bool {
-        let s = &self.settings;
-        let counted = 2 * s.max_active_requests_per_client * s.max_servers + s.max_loaned_requests;
-        let loaned = self.loaned_requests_of(client);
-        let most = self.pending.len() + self.messages_in_flight() + self.active.len();
-        // Mostly there are too few, whoever they belong to.
-        if loaned + most < counted {
-            return false;
-        }
-        let waited_for = self.pending.iter().filter(|(_, pending)| pending.client == client);
-        let queued = self.in_flight.iter().filter(|((from, _), _)| *from == client);
-        let held = self.active.values().filter(|active| active.client == client);
-        let requests: BTreeSet<Key> = waited_for
-            .map(|(&key, _)| key)
-            .chain(queued.flat_map(|(_, queue)| queue).map(|request| request.pending))
-            .chain(held.map(|active| active.pending))
-            .collect();
-        loaned + requests.len() >= counted
-    }
-
-    /// Whether the responses of a server, those that were never read and one more included,
-    /// may take more chunks than it preallocates.
-    fn unread_responses_fill(&self, server: Key, port: &Port) -> bool {
-        let s = &self.settings;
-        let targets = self.pending.values().filter_map(|pending| pending.targets.get(&server));
-        let taken = self.unread.get(&server).copied().unwrap_or(0)
-            + self.loaned_responses.values().filter(|loan| loan.server == server).count()
-            + self.responses.values().filter(|held| held.server == server).count()
-            + targets.map(|target| target.queue.len()).sum::<usize>();
-        let per_request =
-            s.max_response_buffer_size + s.max_borrowed_responses_per_pending_response + port.loans;
-        taken >= 2 * s.max_clients * s.max_active_requests_per_client * per_request
-    }
-
-    /// Whether another client that goes away could be one more than a server has room for: with
-    /// the quirks, those whose requests were lost are never forgotten.
-    fn expired_buffers_are_full(&self) -> bool {
-        // Half of it is left to the clients whose requests are still to be received.
-        let limit = self.settings.server_expired_connection_buffer / 2;
-        self.quirks.contains(&Switch::FullExpiredBufferPanics)
-            && self
-                .forsaken
-                .iter()
-                .any(|(key, &count)| count >= limit && self.servers.contains_key(key))
-    }
-
-    /// Whether the client's port exists: itself or something that came out of it.
-    fn client_lives(&self, client: Key) -> bool {
-        self.clients.get(&client).is_some_and(|port| port.handle)
-            || self.loaned_requests.values().any(|loan| loan.client == client)
-            || self.pending.values().any(|pending| pending.client == client)
-            || self.responses.values().any(|response| response.client == client)
-    }
-
-    /// Whether the server's port exists: itself or something that came out of it.
-    fn server_lives(&self, server: Key) -> bool {
-        self.servers.get(&server).is_some_and(|port| port.handle)
-            || self.active.values().any(|active| active.server == server)
-            || self.loaned_responses.values().any(|loan| loan.server == server)
-    }
-
-    /// Whether anything keeps the participant's node open.
-    fn participant_lingers(&self, participant: Key) -> bool {
-        self.clients.iter().any(|(&k, p)| p.participant == participant && self.client_lives(k))
-            || self
-                .servers
-                .iter()
-                .any(|(&k, p)| p.participant == participant && self.server_lives(k))
-    }
-
-    fn loaned_requests_of(&self, client: Key) -> usize {
-        self.loaned_requests.values().filter(|loan| loan.client == client).count()
-    }
-
-    fn pending_of(&self, client: Key) -> usize {
-        self.pending.values().filter(|pending| pending.client == client).count()
-    }
-
-    fn loaned_responses_of(&self, active: Key) -> usize {
-        self.loaned_responses.values().filter(|loan| loan.active == active).count()
-    }
-
-    fn active_of(&self, client: Key, server: Key) -> usize {
-        self.active.values().filter(|a| a.client == client && a.server == server).count()
-    }
-
-    fn held_responses_of(&self, pending: Key, server: Key) -> usize {
-        self.responses.values().filter(|r| r.pending == pending && r.server == server).count()
     }
 }

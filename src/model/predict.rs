@@ -37,10 +37,15 @@ impl Model {
                 if active.is_some_and(|own| own > self.settings.max_active_requests_per_client) {
                     return self.too_many_active(*exist.end());
                 }
+                let created = Expected::PortCreated {
+                    hint,
+                    backpressure: self.settings.client_backpressure,
+                    active: active.or(Some(self.settings.max_active_requests_per_client)),
+                };
                 port_creation(
                     &exist,
                     self.settings.max_clients,
-                    hint,
+                    created,
                     Promise::ClientLimit,
                     "ExceedsMaxSupportedClients",
                 )
@@ -48,7 +53,11 @@ impl Model {
             Action::CreateServer { hint, .. } => port_creation(
                 &self.existing_servers().count(),
                 self.settings.max_servers,
-                hint,
+                Expected::PortCreated {
+                    hint,
+                    backpressure: self.settings.server_backpressure,
+                    active: None,
+                },
                 Promise::ServerLimit,
                 "ExceedsMaxSupportedServers",
             ),
@@ -395,11 +404,10 @@ fn ports(all: &LiteMap<Key, Port>, lives: impl Fn(Key) -> bool) -> Ports {
 fn port_creation(
     exist: &RangeInclusive<usize>,
     limit: usize,
-    hint: usize,
+    created: Expected,
     promise: Promise,
     error: &'static str,
 ) -> Prediction {
-    let created = Expected::PortCreated { hint };
     let allowed = if *exist.start() >= limit {
         smallvec![Expected::Refused(error)]
     } else if *exist.end() >= limit {

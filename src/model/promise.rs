@@ -158,8 +158,8 @@ promises! {
         "the node of a process that died without dropping it is listed as dead";
     DeadNodeIsCleanedUp = "dead-node-is-cleaned-up", Documented, "node/mod.rs Node::try_cleanup_dead_nodes":
         "cleaning up removes the dead node with all it had from the system and from its services, and counts it";
-    SettingsAreKept = "settings-are-kept", Documented, "service/static_config/request_response.rs":
-        "the service reports the settings it was created with";
+    SettingsAreKept = "settings-are-kept", Documented, "service/static_config/request_response.rs; port/client.rs and port/server.rs initial_max_slice_len, backpressure_strategy, max_active_requests":
+        "the service and its ports report the settings they were created with";
     NothingIsLeftBehind = "nothing-is-left-behind", Documented, "FAQ: How To Define Custom Data Types":
         "when everything is dropped no file, shared memory, descriptor or mapping is left";
     UnusedMemoryIsReleased = "unused-memory-is-released", Documented, "FAQ: How To Define Custom Data Types (the cleanup removes always all unused resources)":

@@ -97,6 +97,7 @@ impl Model {
                     return None;
                 }
                 let is_slice = self.settings.payload.requests_are_slices();
+                let strategy = self.settings.strategy_of_clients().unwrap_or(strategy);
                 let (strategy, hint) = self.memory(strategy, hint, is_slice)?;
                 Action::CreateClient {
                     participant,
@@ -110,13 +111,15 @@ impl Model {
             Step::CreateServer { participant, strategy, hint, loans, preallocate } => {
                 let participant = self.participant(participant)?;
                 let is_slice = self.settings.payload.responses_are_slices();
+                let strategy = self.settings.strategy_of_servers().unwrap_or(strategy);
+                let by_key = self.settings.server_max_loaned_responses_per_request;
                 let (strategy, hint) = self.memory(strategy, hint, is_slice)?;
                 Action::CreateServer {
                     participant,
                     new: self.fresh(),
                     strategy,
                     hint,
-                    loans: loans.max(1),
+                    loans: by_key.unwrap_or(loans).max(1),
                     preallocate: self.preallocated(preallocate, strategy),
                 }
             }

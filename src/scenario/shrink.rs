@@ -257,7 +257,7 @@ fn index_of(step: &mut Step) -> Option<&mut Nth> {
 
 /// Replaces settings by their defaults, one at a time.
 fn simplify_service(best: &mut Scenario, attempt: &mut Attempt<'_>) {
-    let changes: [fn(&mut Settings, Settings); 18] = [
+    let changes: [fn(&mut Settings, Settings); 21] = [
         |s, d| s.via = d.via,
         |s, d| s.max_clients = d.max_clients,
         |s, d| s.max_servers = d.max_servers,
@@ -279,6 +279,11 @@ fn simplify_service(best: &mut Scenario, attempt: &mut Attempt<'_>) {
         |s, d| s.response_payload_alignment = d.response_payload_alignment,
         |s, d| s.client_expired_connection_buffer = d.client_expired_connection_buffer,
         |s, d| s.server_expired_connection_buffer = d.server_expired_connection_buffer,
+        |s, d| s.client_allocation_strategy = d.client_allocation_strategy,
+        |s, d| s.server_allocation_strategy = d.server_allocation_strategy,
+        |s, d| {
+            s.server_max_loaned_responses_per_request = d.server_max_loaned_responses_per_request;
+        },
     ];
     for change in changes {
         let mut candidate = best.clone();

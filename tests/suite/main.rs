@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "clippy exempts test functions, but not what they share")]
 
 mod across_processes;
+#[cfg(iox2_at_least_0_9)]
+mod backpressure;
 mod command_line;
 mod config_files;
 mod example_programs;

@@ -7,6 +7,7 @@ use super::{
 use crate::{
     actor::{Action, Observation, PortId},
     model::Promise,
+    scenario::Backpressure,
 };
 
 pub(super) static ALL: &[Sabotage] = &[
@@ -214,6 +215,35 @@ pub(super) static ALL: &[Sabotage] = &[
         },
     },
     Sabotage {
+        id: "other-backpressure",
+        breaks: Promise::SettingsAreKept,
+        what: "a port reports the other strategy for full buffers",
+        trick: || {
+            lie(|_, _, mut truth| {
+                if let Observation::PortCreated { backpressure: Some(told), .. } = &mut truth {
+                    *told = match told {
+                        Backpressure::DiscardData => Backpressure::RetryUntilDelivered,
+                        Backpressure::RetryUntilDelivered => Backpressure::DiscardData,
+                    };
+                }
+                truth
+            })
+        },
+    },
+    Sabotage {
+        id: "hint-one-longer",
+        breaks: Promise::SettingsAreKept,
+        what: "a port reports a longer initial_max_slice_len than it was created with",
+        trick: || {
+            lie(|_, _, mut truth| {
+                if let Observation::PortCreated { hint, .. } = &mut truth {
+                    *hint += 1;
+                }
+                truth
+            })
+        },
+    },
+    Sabotage {
         id: "setting-one-higher",
         breaks: Promise::SettingsAreKept,
         what: "the service reports one loaned request more than it was created with",
@@ -268,7 +298,7 @@ fn new_port(action: &Action) -> Observation {
         Action::CreateClient { hint, .. } | Action::CreateServer { hint, .. } => *hint,
         _ => 0,
     };
-    Observation::PortCreated { id: PortId(1), hint }
+    Observation::PortCreated { id: PortId(1), hint, backpressure: None, active: None }
 }
 
 fn gone(exist: impl Iterator<Item = bool>) -> usize {

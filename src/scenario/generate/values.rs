@@ -112,6 +112,12 @@ fn expired_connections() -> impl Strategy<Value = usize> + Clone {
     prop_oneof![6 => Just(Settings::default().client_expired_connection_buffer), 1 => 1..4_usize]
 }
 
+/// The strategies of clients and servers that the config file sets, now and then.
+fn strategies_by_key() -> impl Strategy<Value = (Option<Allocation>, Option<Allocation>)> + Clone {
+    let of_one_side = || prop_oneof![12 => Just(None), 1 => allocation().prop_map(Some)];
+    (of_one_side(), of_one_side())
+}
+
 prop_compose! {
     /// Any settings, with limits from 1 to 4, small ones more often: what is full shows more.
     pub fn settings()(
@@ -132,6 +138,8 @@ prop_compose! {
         response_payload_alignment in alignment(),
         client_expired_connection_buffer in expired_connections(),
         server_expired_connection_buffer in expired_connections(),
+        (client_allocation_strategy, server_allocation_strategy) in strategies_by_key(),
+        server_max_loaned_responses_per_request in reduced(),
     ) -> Settings {
         let backpressure = |discard| if discard {
             Backpressure::DiscardData
@@ -151,6 +159,9 @@ prop_compose! {
             response_payload_alignment,
             client_expired_connection_buffer,
             server_expired_connection_buffer,
+            client_allocation_strategy,
+            server_allocation_strategy,
+            server_max_loaned_responses_per_request,
         }
     }
 }

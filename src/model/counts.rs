@@ -1,0 +1,101 @@
+//! Who exists, and how much of what they may have they have.
+
+use std::collections::BTreeSet;
+
+use super::{Model, Port, Switch};
+use crate::actor::Key;
+
+impl Model {
+    /// Whether the requests of a client, with one more, take more chunks than iceoryx2
+    /// preallocates with a known quirk: it counts what servers hold, not what the client
+    /// still waits for.
+    pub(super) fn takes_more_than_counted(&self, client: Key) -> bool {
+        let s = &self.settings;
+        let counted = 2 * s.max_active_requests_per_client * s.max_servers + s.max_loaned_requests;
+        let loaned = self.loaned_requests_of(client);
+        let most = self.pending.len() + self.messages_in_flight() + self.active.len();
+        // Mostly there are too few, whoever they belong to.
+        if loaned + most < counted {
+            return false;
+        }
+        let waited_for = self.pending.iter().filter(|(_, pending)| pending.client == client);
+        let queued = self.in_flight.iter().filter(|((from, _), _)| *from == client);
+        let held = self.active.values().filter(|active| active.client == client);
+        let requests: BTreeSet<Key> = waited_for
+            .map(|(&key, _)| key)
+            .chain(queued.flat_map(|(_, queue)| queue).map(|request| request.pending))
+            .chain(held.map(|active| active.pending))
+            .collect();
+        loaned + requests.len() >= counted
+    }
+
+    /// Whether the responses of a server, those that were never read and one more included,
+    /// may take more chunks than it preallocates.
+    pub(super) fn unread_responses_fill(&self, server: Key, port: &Port) -> bool {
+        let s = &self.settings;
+        let targets = self.pending.values().filter_map(|pending| pending.targets.get(&server));
+        let taken = self.unread.get(&server).copied().unwrap_or(0)
+            + self.loaned_responses.values().filter(|loan| loan.server == server).count()
+            + self.responses.values().filter(|held| held.server == server).count()
+            + targets.map(|target| target.queue.len()).sum::<usize>();
+        let per_request =
+            s.max_response_buffer_size + s.max_borrowed_responses_per_pending_response + port.loans;
+        taken >= 2 * s.max_clients * s.max_active_requests_per_client * per_request
+    }
+
+    /// Whether another client that goes away could be one more than a server has room for: with
+    /// the quirks, those whose requests were lost are never forgotten.
+    pub(super) fn expired_buffers_are_full(&self) -> bool {
+        // Half of it is left to the clients whose requests are still to be received.
+        let limit = self.settings.server_expired_connection_buffer / 2;
+        self.quirks.contains(&Switch::FullExpiredBufferPanics)
+            && self
+                .forsaken
+                .iter()
+                .any(|(key, &count)| count >= limit && self.servers.contains_key(key))
+    }
+
+    /// Whether the client's port exists: itself or something that came out of it.
+    pub(super) fn client_lives(&self, client: Key) -> bool {
+        self.clients.get(&client).is_some_and(|port| port.handle)
+            || self.loaned_requests.values().any(|loan| loan.client == client)
+            || self.pending.values().any(|pending| pending.client == client)
+            || self.responses.values().any(|response| response.client == client)
+    }
+
+    /// Whether the server's port exists: itself or something that came out of it.
+    pub(super) fn server_lives(&self, server: Key) -> bool {
+        self.servers.get(&server).is_some_and(|port| port.handle)
+            || self.active.values().any(|active| active.server == server)
+            || self.loaned_responses.values().any(|loan| loan.server == server)
+    }
+
+    /// Whether anything keeps the participant's node open.
+    pub(super) fn participant_lingers(&self, participant: Key) -> bool {
+        self.clients.iter().any(|(&k, p)| p.participant == participant && self.client_lives(k))
+            || self
+                .servers
+                .iter()
+                .any(|(&k, p)| p.participant == participant && self.server_lives(k))
+    }
+
+    pub(super) fn loaned_requests_of(&self, client: Key) -> usize {
+        self.loaned_requests.values().filter(|loan| loan.client == client).count()
+    }
+
+    pub(super) fn pending_of(&self, client: Key) -> usize {
+        self.pending.values().filter(|pending| pending.client == client).count()
+    }
+
+    pub(super) fn loaned_responses_of(&self, active: Key) -> usize {
+        self.loaned_responses.values().filter(|loan| loan.active == active).count()
+    }
+
+    pub(super) fn active_of(&self, client: Key, server: Key) -> usize {
+        self.active.values().filter(|a| a.client == client && a.server == server).count()
+    }
+
+    pub(super) fn held_responses_of(&self, pending: Key, server: Key) -> usize {
+        self.responses.values().filter(|r| r.pending == pending && r.server == server).count()
+    }
+}
