@@ -57,6 +57,7 @@ impl Merge {
 
     fn delivery(self) -> Delivery {
         let Self { mut allowed, must_deliver, must_refuse, may_refuse } = self;
+        let is_limited = !must_deliver && (must_refuse || may_refuse && allowed.is_empty());
         if !must_deliver {
             if must_refuse || may_refuse {
                 allowed.push(Expected::Refused("ExceedsMaxBorrows"));
@@ -67,7 +68,7 @@ impl Merge {
                 allowed.push(Expected::Nothing);
             }
         }
-        Delivery { allowed, is_limited: must_refuse && !must_deliver }
+        Delivery { allowed, is_limited }
     }
 }
 

@@ -97,8 +97,8 @@ impl Model {
                     return None;
                 }
                 let is_slice = self.settings.payload.requests_are_slices();
-                let strategy = self.settings.strategy_of_clients().unwrap_or(strategy);
-                let (strategy, hint) = self.memory(strategy, hint, is_slice)?;
+                let by_key = self.settings.strategy_of_clients();
+                let (strategy, hint) = self.memory(by_key, strategy, hint, is_slice)?;
                 Action::CreateClient {
                     participant,
                     new: self.fresh(),
@@ -111,15 +111,15 @@ impl Model {
             Step::CreateServer { participant, strategy, hint, loans, preallocate } => {
                 let participant = self.participant(participant)?;
                 let is_slice = self.settings.payload.responses_are_slices();
-                let strategy = self.settings.strategy_of_servers().unwrap_or(strategy);
-                let by_key = self.settings.server_max_loaned_responses_per_request;
-                let (strategy, hint) = self.memory(strategy, hint, is_slice)?;
+                let by_key = self.settings.strategy_of_servers();
+                let (strategy, hint) = self.memory(by_key, strategy, hint, is_slice)?;
+                let loans_by_key = self.settings.server_max_loaned_responses_per_request;
                 Action::CreateServer {
                     participant,
                     new: self.fresh(),
                     strategy,
                     hint,
-                    loans: by_key.unwrap_or(loans).max(1),
+                    loans: loans_by_key.unwrap_or(loans).max(1),
                     preallocate: self.preallocated(preallocate, strategy),
                 }
             }
@@ -216,11 +216,20 @@ impl Model {
         Some(action)
     }
 
-    /// What a port is created with; one that sends single values has nothing to choose.
-    fn memory(&self, strategy: Strategy, hint: usize, is_slice: bool) -> Option<(Strategy, usize)> {
+    /// What a port is created with. One that sends single values has nothing to choose, but a
+    /// config file may choose for it: "the default `AllocationStrategy` used by the `Client` when
+    /// the initially preallocated memory is insufficient" (`config.rs`), whatever it sends.
+    fn memory(
+        &self,
+        by_key: Option<Strategy>,
+        by_port: Strategy,
+        hint: usize,
+        is_slice: bool,
+    ) -> Option<(Strategy, usize)> {
         if !is_slice {
-            return Some((Strategy::Static, 1));
+            return Some((by_key.unwrap_or(Strategy::Static), 1));
         }
+        let strategy = by_key.unwrap_or(by_port);
         let is_local = self.quirks.contains(&Switch::ImpossibleLocalLoanPanics);
         if is_local && self.needs_too_much_heap(hint) {
             return None;

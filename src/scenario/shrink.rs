@@ -313,7 +313,7 @@ mod tests {
             candidate
                 .steps
                 .iter()
-                .any(|step| matches!(step, Step::LoanRequest { len, .. } if *len > 4500))
+                .any(|step| matches!(step, Step::LoanRequest { len: 4501..=5000, .. }))
         });
         assert_eq!(small.steps.len(), 1);
         assert_eq!(small.service, Settings::default());

@@ -31,7 +31,7 @@ struct Limit {
     promise: Promise,
 }
 
-const PORT: &str = "a port with initial_max_slice_len 8";
+const PORT: &str = "a port with initial_max_slice_len 8, RetryUntilDelivered";
 const SENT: &str = "sent to 1 server(s)";
 
 const LIMITS: &[Limit] = &[

@@ -3,8 +3,8 @@
 use proptest::{collection::vec, prelude::*, sample::select};
 
 use super::{
-    super::{OpenMode, PayloadType, Requirement, Step},
-    values::{alignment, allocation, any_length, form, hint, index, reduced},
+    super::{LoanForm, OpenMode, PayloadType, Requirement, Step},
+    values::{alignment, allocation, any_length, form, hint, index, length, reduced},
 };
 
 pub(super) fn join() -> Step {
@@ -128,9 +128,24 @@ pub(super) fn watching() -> BoxedStrategy<Vec<Step>> {
         2 => pair().prop_map(move |(pending, active)| {
             asked_twice(Step::InspectPending { pending }, vec![Step::DropActive { active }])
         }),
-        2 => (index(), loan_response()).prop_map(move |(pending, loan)| {
+        1 => (index(), loan_response()).prop_map(move |(pending, loan)| {
             let answer = vec![loan, Step::SendResponse { response: -1 }];
             asked_twice(Step::InspectPending { pending }, answer)
+        }),
+        2 => (loan_request(), index(), length()).prop_map(move |(loan, server, len)| {
+            let form = LoanForm::default();
+            let sent = vec![
+                loan,
+                Step::SendRequest { request: -1 },
+                Step::ReceiveRequest { server },
+            ];
+            let answer = vec![
+                Step::LoanResponse { active: -1, len, form },
+                Step::SendResponse { response: -1 },
+            ];
+            sent.into_iter()
+                .chain(asked_twice(Step::InspectPending { pending: -1 }, answer))
+                .collect()
         }),
         1 => (index(), loan_request()).prop_map(move |(server, loan)| {
             let request = vec![loan, Step::SendRequest { request: -1 }];
