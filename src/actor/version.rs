@@ -260,6 +260,10 @@ pub const HAS_OWN_ACTIVE_REQUESTS: bool = cfg!(iox2_at_least_0_10);
 /// let limited = Scenario::of_steps(vec![create]);
 /// assert!(version::lacks(&Version::new(0, 9, 3), &limited).is_some());
 /// assert_eq!(version::lacks(&Version::new(0, 10, 0), &limited), None);
+///
+/// let mut by_key = plain;
+/// by_key.service.server_allocation_strategy = Some(Strategy::BestFit);
+/// assert!(version::lacks(&Version::new(0, 8, 1), &by_key).is_some());
 /// ```
 #[must_use]
 pub fn lacks(version: &semver::Version, scenario: &Scenario) -> Option<&'static str> {
@@ -276,6 +280,11 @@ pub fn lacks(version: &semver::Version, scenario: &Scenario) -> Option<&'static 
         }
         _ => None,
     };
+    let service = &scenario.service;
+    let by_key = service.client_allocation_strategy.or(service.server_allocation_strategy);
+    if by_key.is_some() && !has(9) {
+        return Some("client- and server-allocation-strategy in a config file");
+    }
     let repeated = scenario.repeat.iter().flat_map(|repeat| &repeat.steps);
     scenario.steps.iter().chain(repeated).find_map(lacks)
 }
