@@ -33,7 +33,7 @@ use crate::{
     actor::{
         Action, Damage, Host, HostError, Key, Observation,
         child::{Child, Executable},
-        serve::{self, Note, Reply, Request, TracedStep},
+        serve::{self, Note, Reply, Request, TracedStep, Tracer},
         variant::Variant,
     },
     coverage::{Coverage, Whole},
@@ -72,6 +72,13 @@ impl Venue {
     #[must_use]
     pub fn together_on(variant: Variant) -> Self {
         Self { layout: Layout::Together, variant }
+    }
+
+    /// The fewest processes in which no step of the scenario has to be left out.
+    #[must_use]
+    pub fn suited_to(scenario: &Scenario, variant: Variant) -> Self {
+        let apart = scenario.kills() && variant.crosses_processes();
+        Self { layout: if apart { Layout::Apart } else { Layout::Together }, variant }
     }
 
     /// Whether the participants can reach each other there.
@@ -202,7 +209,7 @@ impl Runner {
                 let recorder = sandbox_dir.join("flight-recorder");
                 self.judge_together(scenario, variant, config.clone(), service, recorder, trace)
             }
-            Layout::Apart => self.judge_apart(scenario, variant, &config, &service),
+            Layout::Apart => self.judge_apart(scenario, variant, &config, &service, trace),
         };
         let (mut judgement, census) = judged.inspect_err(|_| self.start_afresh())?;
         if judgement.outcome.end.is_kept() {
@@ -311,6 +318,7 @@ impl Runner {
         variant: Variant,
         config: &std::path::Path,
         service: &str,
+        trace: bool,
     ) -> Result<(Judgement, Census), HostError> {
         let mut host = ApartHost {
             executables: [&self.executable, self.other.as_ref().unwrap_or(&self.executable)],
@@ -325,7 +333,13 @@ impl Runner {
             },
             participants: BTreeMap::new(),
         };
-        let outcome = lockstep::run(scenario, &self.known_on(variant), &mut host, &mut Silent);
+        let quirks = self.known_on(variant);
+        let mut tracer = Tracer::default();
+        let outcome = if trace {
+            lockstep::run(scenario, &quirks, &mut host, &mut tracer)
+        } else {
+            lockstep::run(scenario, &quirks, &mut host, &mut Silent)
+        };
         if let End::Stopped { error, .. } = &outcome.end
             && let HostError::Harness(_) | HostError::Interrupted = error
         {
@@ -342,7 +356,7 @@ impl Runner {
             census.leftovers.sort();
             census.leftovers.dedup();
         }
-        Ok((Judgement { outcome, trace: Vec::new() }, census))
+        Ok((Judgement { outcome, trace: tracer.steps }, census))
     }
 }
 

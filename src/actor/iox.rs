@@ -205,6 +205,16 @@ where
         }
     }
 
+    /// Somebody comes, looks at the service and goes. Nobody cleans up in passing: the config
+    /// of the sandbox says so, for nodes that are created or dropped and for services that are
+    /// opened.
+    fn visit(&self) {
+        if let Ok(node) = NodeBuilder::new().config(&self.config).create::<S>() {
+            // The dead may be counted among the nodes, and leave no room for another.
+            let _ = self.open(&node, OpenMode::Open, None, false);
+        }
+    }
+
     fn open(
         &self,
         node: &Node<S>,
@@ -273,6 +283,7 @@ where
             Action::Join { new, how, require, creates } => self.join(new, how, require, creates),
             Action::Leave { participant } => return forget(&mut self.participants, participant),
             Action::Kill { witness, .. } => {
+                self.visit();
                 version::clean_up(&object(&self.participants, witness)?.0, &self.config)
                     .unwrap_or_else(Observation::Refused)
             }

@@ -116,7 +116,35 @@ pub struct TracedStep {
 #[derive(Debug)]
 struct FlightRecorder {
     file: File,
-    trace: Option<Vec<TracedStep>>,
+    tracer: Option<Tracer>,
+}
+
+/// Keeps every action of a run, for a person.
+#[derive(Debug, Default)]
+pub struct Tracer {
+    /// In the order they were performed.
+    pub steps: Vec<TracedStep>,
+}
+
+impl Observer for Tracer {
+    fn before(&mut self, position: Position, action: &Action) {
+        self.steps.push(TracedStep {
+            position,
+            kind: action.into(),
+            action: lockstep::describe(action),
+            expected: String::new(),
+            observed: String::new(),
+            may_lose_a_message: false,
+        });
+    }
+
+    fn after(&mut self, _: Position, prediction: &Prediction, observation: &Observation) {
+        if let Some(step) = self.steps.last_mut() {
+            step.expected = prediction.to_string();
+            step.may_lose_a_message = prediction.may_lose_a_message();
+            step.observed = crate::model::judge::summary(observation);
+        }
+    }
 }
 
 /// Bytes of one note: JSON, padded with spaces so that a shorter note covers a longer.
@@ -134,7 +162,7 @@ pub struct Note {
 impl FlightRecorder {
     fn create(path: &Path, trace: bool) -> io::Result<Self> {
         let file = OpenOptions::new().create(true).truncate(true).write(true).open(path)?;
-        Ok(Self { file, trace: trace.then(Vec::new) })
+        Ok(Self { file, tracer: trace.then(Tracer::default) })
     }
 }
 
@@ -145,23 +173,14 @@ impl Observer for FlightRecorder {
             // A lost note costs the place of a crash, not the crash.
             let _ = self.file.write_all_at(format!("{text:<NOTE$}").as_bytes(), 0);
         }
-        if let Some(trace) = &mut self.trace {
-            trace.push(TracedStep {
-                position,
-                kind: action.into(),
-                action: lockstep::describe(action),
-                expected: String::new(),
-                observed: String::new(),
-                may_lose_a_message: false,
-            });
+        if let Some(tracer) = &mut self.tracer {
+            tracer.before(position, action);
         }
     }
 
-    fn after(&mut self, _: Position, prediction: &Prediction, observation: &Observation) {
-        if let Some(step) = self.trace.as_mut().and_then(|trace| trace.last_mut()) {
-            step.expected = prediction.to_string();
-            step.may_lose_a_message = prediction.may_lose_a_message();
-            step.observed = crate::model::judge::summary(observation);
+    fn after(&mut self, position: Position, prediction: &Prediction, observation: &Observation) {
+        if let Some(tracer) = &mut self.tracer {
+            tracer.after(position, prediction, observation);
         }
     }
 }
@@ -272,7 +291,8 @@ fn answer(
             } else {
                 Census::default()
             };
-            Reply::Judged { outcome, census, trace: recorder.trace.unwrap_or_default() }
+            let trace = recorder.tracer.map(|tracer| tracer.steps).unwrap_or_default();
+            Reply::Judged { outcome, census, trace }
         }
         Request::Host { config, service, settings, variant } => {
             let domain = Domain::of_config(&config).map_err(harness)?;

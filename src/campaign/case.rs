@@ -7,7 +7,7 @@ use super::CampaignError;
 use crate::{
     lockstep::{End, Position},
     report::{Environment, describe_end, replay_command},
-    runner::{Layout, Runner, Venue},
+    runner::{Runner, Venue},
     scenario::Scenario,
     trial::Trial,
 };
@@ -28,7 +28,7 @@ pub fn save_case(
     let Venue { layout, variant } = trial.venue();
     let environment = Environment::of_this_process();
     let trace = match end {
-        End::Broken { .. } if layout == Layout::Together => {
+        End::Broken { .. } => {
             trial.judge(runner, scenario, true).map(|judged| judged.trace).unwrap_or_default()
         }
         _ => Vec::new(),

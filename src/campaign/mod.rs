@@ -167,7 +167,7 @@ pub fn judge_proof(
     known: &BTreeSet<Switch>,
 ) -> Result<Judgement, HostError> {
     runner.live_with(BTreeSet::new());
-    let venue = Venue::together_on(quirk.variant);
+    let venue = Venue::suited_to(&quirk.scenario, quirk.variant);
     let strictly = runner.judge(&quirk.scenario, venue, false)?;
     if strictly.outcome.end.promise().is_none_or(|promise| promise == quirk.promise) {
         return Ok(strictly);
@@ -330,7 +330,11 @@ impl Campaign<'_> {
                 judge_proof(runner, &quirk, &self.switches)?
             } else {
                 runner.live_with(self.switches.clone());
-                runner.judge(&quirk.scenario, Venue::together_on(quirk.variant), false)?
+                runner.judge(
+                    &quirk.scenario,
+                    Venue::suited_to(&quirk.scenario, quirk.variant),
+                    false,
+                )?
             };
             let end = &judgement.outcome.end;
             if is_active && (end.is_kept() || end.promise() == Some(quirk.promise)) {
@@ -340,7 +344,7 @@ impl Campaign<'_> {
                 let origin = format!("the proof of quirk {}", quirk.id);
                 self.record(
                     runner,
-                    Case::saved(&quirk.scenario, Venue::together_on(quirk.variant)),
+                    Case::saved(&quirk.scenario, Venue::suited_to(&quirk.scenario, quirk.variant)),
                     "proofs of quirks",
                     &origin,
                     judgement,

@@ -40,7 +40,7 @@ pub(super) fn replay(arguments: &ReplayArguments) -> anyhow::Result<Exit> {
     }
     let mut exit = Exit::Green;
     for (path, Loaded { scenario, variant }) in scenarios {
-        let trial = arguments.trial.trial(variant);
+        let trial = arguments.trial.trial(&scenario, variant);
         let judgement = trial.judge(&mut runner, &scenario, arguments.trace)?;
         for step in judgement.trace.iter().filter(|_| arguments.trace) {
             println!(

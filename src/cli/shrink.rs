@@ -22,7 +22,7 @@ pub(super) struct ShrinkArguments {
 pub(super) fn shrink(arguments: &ShrinkArguments) -> anyhow::Result<Exit> {
     let super::replay::Loaded { scenario: original, variant } =
         super::replay::load(&arguments.file)?;
-    let trial = arguments.trial.trial(variant);
+    let trial = arguments.trial.trial(&original, variant);
     let mut runner = Runner::new(super::this_executable()?).interrupted_by(super::interruption()?);
     let Some(promise) = trial.judge(&mut runner, &original, false)?.outcome.end.promise() else {
         println!(

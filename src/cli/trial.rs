@@ -4,6 +4,7 @@ use clap::{Args, CommandFactory as _, ValueEnum, error::ErrorKind};
 use iox2_gauntlet::{
     actor::variant::Variant,
     runner::{Layout, Venue},
+    scenario::Scenario,
     trial::Trial,
 };
 
@@ -19,7 +20,7 @@ enum Against {
 
 #[derive(Debug, Args)]
 pub(super) struct TrialArguments {
-    /// Give each participant its own process
+    /// Give each participant its own process, as scenarios that kill one always do
     #[arg(long)]
     apart: bool,
     /// The service variant [default: that of the quirk, else ipc]
@@ -32,9 +33,9 @@ pub(super) struct TrialArguments {
 }
 
 impl TrialArguments {
-    /// How to judge a scenario of this variant. Ends the process if what was asked for is
-    /// impossible.
-    pub(super) fn trial(&self, variant: Variant) -> Trial {
+    /// How to judge a scenario that was made for this variant. Ends the process if what was
+    /// asked for is impossible.
+    pub(super) fn trial(&self, scenario: &Scenario, variant: Variant) -> Trial {
         let variant = self.variant.unwrap_or(variant);
         match self.against {
             Some(Against::Strategies) => return Trial::AgainstOtherStrategies,
@@ -45,8 +46,10 @@ impl TrialArguments {
             }
             None => {}
         }
-        let layout = if self.apart { Layout::Apart } else { Layout::Together };
-        let venue = Venue { layout, variant };
+        let mut venue = Venue::suited_to(scenario, variant);
+        if self.apart {
+            venue.layout = Layout::Apart;
+        }
         if !venue.is_possible() {
             let message = format!("objects of {variant} cannot be apart");
             super::Arguments::command().error(ErrorKind::ArgumentConflict, message).exit();

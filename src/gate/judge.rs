@@ -270,7 +270,7 @@ impl<'a> Case<'a> {
     pub fn of_quirk(quirk: &'a Quirk, all: &'a BTreeSet<Switch>) -> Self {
         Self {
             scenario: &quirk.scenario,
-            trial: Trial::At(crate::runner::Venue::together_on(quirk.variant)),
+            trial: Trial::At(crate::runner::Venue::suited_to(&quirk.scenario, quirk.variant)),
             promise: quirk.promise,
             own: quirk.switch,
             all,

@@ -154,8 +154,8 @@ promises! {
         "create fails with AlreadyExists, open with DoesNotExist, open_or_create does both";
     PortCounts = "port-counts", Documented, "service/dynamic_config/request_response.rs number_of_clients, number_of_servers, list_clients, list_servers":
         "the service counts and lists exactly the clients and servers that exist, each once";
-    DeadNodeIsListed = "dead-node-is-listed", Documented, "node/mod.rs NodeState::Dead, Node::list":
-        "the node of a process that died without dropping it is listed as dead";
+    DeadNodeIsListed = "dead-node-is-listed", Documented, "node/mod.rs NodeState::Dead, Node::list; config.rs cleanup_dead_nodes_on_creation, _on_destruction, _on_open":
+        "the node of a process that died without dropping it is listed as dead until somebody cleans up, which nobody does in passing where the config says so";
     DeadNodeIsCleanedUp = "dead-node-is-cleaned-up", Documented, "node/mod.rs Node::try_cleanup_dead_nodes":
         "cleaning up removes the dead node with all it had from the system and from its services, and counts it";
     SettingsAreKept = "settings-are-kept", Documented, "service/static_config/request_response.rs; port/client.rs and port/server.rs initial_max_slice_len, backpressure_strategy, max_active_requests":

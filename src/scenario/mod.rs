@@ -118,6 +118,14 @@ impl Scenario {
         self.steps.iter().copied().chain(repeated)
     }
 
+    /// Whether a participant is killed, which only has an effect where each has a process of
+    /// its own.
+    #[must_use]
+    pub fn kills(&self) -> bool {
+        let repeated = self.repeat.iter().flat_map(|repeat| &repeat.steps);
+        self.steps.iter().chain(repeated).any(|step| matches!(step, Step::Kill { .. }))
+    }
+
     /// Number of steps a person has to read.
     #[must_use]
     pub fn written_steps(&self) -> usize {

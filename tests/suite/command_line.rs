@@ -48,6 +48,20 @@ fn a_kept_scenario_is_one_line_and_no_error() {
         .stdout("KEPT fixtures/scenarios/round-trip.toml (13 steps)\n");
 }
 
+#[test]
+fn a_scenario_that_kills_gives_each_participant_a_process_and_tells_of_every_step() {
+    gauntlet()
+        .args(["replay", "--lenient", "--trace", "fixtures/scenarios/killed-participants.toml"])
+        .assert()
+        .code(0)
+        .stdout(predicate::str::contains(
+            ": participant @1 is killed, @3 cleans up\n  \
+             expected: 1 dead node, cleaned up\n  \
+             observed: 1 dead node(s), 1 cleaned up, 0 not, 0 left\n",
+        ))
+        .stdout(predicate::str::contains("KEPT fixtures/scenarios/killed-participants.toml"));
+}
+
 #[cfg(iox2_at_least_0_10)]
 #[test]
 fn a_broken_promise_is_told_with_what_was_expected_and_observed() {

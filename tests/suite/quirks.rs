@@ -36,7 +36,7 @@ fn of_this_release(runner: &mut Runner, quirk: &Quirk) -> Option<String> {
 fn of_others(runner: &mut Runner, quirk: &Quirk) -> Option<String> {
     runner.live_with(campaign::switches(&campaign::active_quirks().unwrap()));
     let end = runner
-        .judge(&quirk.scenario, Venue::together_on(quirk.variant), false)
+        .judge(&quirk.scenario, Venue::suited_to(&quirk.scenario, quirk.variant), false)
         .unwrap()
         .outcome
         .end;
