@@ -20,6 +20,7 @@ impl Model {
     pub(super) fn kill(&mut self, victim: Key) {
         let clients = of_participant(&self.clients, victim);
         let servers = of_participant(&self.servers, victim);
+        self.killed.extend(clients.iter().chain(&servers));
         for (_, queue) in self.in_flight.iter_mut().filter(|((from, _), _)| clients.contains(from))
         {
             queue.iter_mut().for_each(|request| request.certain = false);

@@ -135,6 +135,8 @@ pub struct Model {
     has_lingering: bool,
     /// Participants have processes of their own.
     can_kill: bool,
+    /// Clients and servers whose process was killed.
+    killed: BTreeSet<Key>,
 }
 
 /// Node and service handle of one participant.
@@ -306,6 +308,7 @@ impl Model {
             starved: BTreeSet::new(),
             has_lingering: false,
             can_kill: false,
+            killed: BTreeSet::new(),
         }
     }
 

@@ -320,10 +320,16 @@ impl Model {
         } else {
             Switch::GoneServerStaysConnected
         };
+        let was_killed = pending.targets.keys().any(|server| self.killed.contains(server));
+        let stays = if was_killed && knows(Switch::KilledPeerStaysConnected) {
+            Switch::KilledPeerStaysConnected
+        } else {
+            stays
+        };
         let gone = pending.haunted || state(TargetState::Abandoned);
         let may_stay = connected == Some(false)
             && knows(stays)
-            && (gone || stays == Switch::UndeliveredRequestIsConnected);
+            && (gone || stays != Switch::GoneServerStaysConnected);
         let announces = Switch::OldResponsesAreAnnounced;
         let stale = self.stale.iter().any(|(client, _)| *client == pending.client);
         let risk = queues().flat_map(|response| &response.risks).copied().find(|&s| knows(s));
@@ -346,15 +352,20 @@ impl Model {
     }
 
     fn predict_active(&self, key: Key) -> Prediction {
-        let pending = self.pending.get(&self.active[&key].pending);
-        must(
+        let Active { client, pending, .. } = self.active[&key];
+        let pending = self.pending.get(&pending);
+        // Once the pending response is gone its hint means nothing.
+        let hint = pending.map(|pending| pending.hinted);
+        let mut prediction = must(
             Promise::ActiveRequestConnection,
-            Expected::Active {
-                connected: Some(pending.is_some()),
-                // Once the pending response is gone its hint means nothing.
-                hint: pending.map(|pending| pending.hinted),
-            },
-        )
+            Expected::Active { connected: Some(pending.is_some()), hint },
+        );
+        let quirk = Switch::KilledPeerStaysConnected;
+        if self.killed.contains(&client) && self.quirks.contains(&quirk) {
+            let stays = Expected::Active { connected: Some(true), hint: None };
+            prediction.tolerated.push((quirk, stays));
+        }
+        prediction
     }
 
     fn predict_server(&self, server: Key) -> Prediction {
@@ -378,11 +389,9 @@ impl Model {
             Some(false)
         };
         let mut prediction = must(Promise::HasRequestsIsTrue, Expected::Server { has_requests });
-        let quirk = Switch::GoneClientLosesRequests;
-        let queues = self.in_flight.iter().filter(|((_, to), _)| *to == server);
-        if self.settings.payload.requests_are_slices()
-            && queues.flat_map(|(_, queue)| queue).any(|request| request.orphan)
-            && self.quirks.contains(&quirk)
+        let mut queues = self.in_flight.iter().filter(|((_, to), _)| *to == server);
+        if let Some(quirk) = self.loses_requests_of_gone_clients()
+            && queues.any(|(_, queue)| queue.iter().any(|request| request.orphan))
         {
             prediction.tolerated.push((quirk, Expected::Server { has_requests: None }));
         }

@@ -83,6 +83,8 @@ pub enum Switch {
     /// Responses of a server that is gone may be lost when the client asks for a response
     /// to another request and there is none.
     EmptyReceiveForgetsGoneServer,
+    /// What belongs to a killed peer may stay connected after the clean-up.
+    KilledPeerStaysConnected,
     /// Requests of clients that are gone, discarded by a server, may keep memory mapped and
     /// count as borrowed.
     DiscardedRequestKeepsMemory,

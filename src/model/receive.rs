@@ -133,15 +133,28 @@ impl Model {
         self.in_flight.iter().filter(move |((_, to), _)| *to == server)
     }
 
+    /// The quirk with which requests of clients that are gone may be missing: all slices, and
+    /// single values where a config file makes the memory of clients dynamic.
+    pub(super) fn loses_requests_of_gone_clients(&self) -> Option<Switch> {
+        let by_key = self.settings.strategy_of_clients();
+        let quirk = if self.settings.payload.requests_are_slices() {
+            Some(Switch::GoneClientLosesRequests)
+        } else {
+            by_key.filter(|strategy| strategy.is_dynamic()).map(|_| Switch::UnmappedSegmentIsLost)
+        };
+        quirk.filter(|quirk| self.quirks.contains(quirk))
+    }
+
     /// With the quirk, whatever a gone client sent may be missing, and may count
     /// against a limit for ever.
     fn tolerate_lost_requests_of_gone_clients(&self, server: Key) -> Vec<(Switch, Expected)> {
-        let quirk = Switch::GoneClientLosesRequests;
         let requests = || self.queues_to(server).flat_map(|(_, queue)| queue);
-        let is_slice = self.settings.payload.requests_are_slices();
-        if !is_slice || !self.quirks.contains(&quirk) || !requests().any(|request| request.orphan) {
+        let Some(quirk) = self
+            .loses_requests_of_gone_clients()
+            .filter(|_| requests().any(|request| request.orphan))
+        else {
             return Vec::new();
-        }
+        };
         requests()
             .filter(|request| !request.orphan)
             .map(|request| Expected::Received(request.candidate()))

@@ -29,7 +29,7 @@ pub enum Backpressure {
 }
 
 /// What requests and responses are made of. A length counts elements; a single value has
-/// length 1, and its port neither a strategy nor a hint.
+/// length 1, its port no hint, and a strategy only if the config file sets one.
 #[derive(
     Debug,
     Clone,
@@ -210,6 +210,8 @@ impl Settings {
             }
         }
         if let Some(loans) = self.server_max_loaned_responses_per_request {
+            // The method of the builder does not take 0 either.
+            let loans = loans.max(1);
             fragment += &format!("server-max-loaned-responses-per-request = {loans}\n");
         }
         if self.via == SettingsVia::ConfigFile {
