@@ -66,7 +66,7 @@ impl Requirement {
     }
 }
 
-/// A payload type no scenario uses itself, see [`Payloads`].
+/// A payload type no scenario uses itself, see [`Payloads`](super::Payloads).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum PayloadType {
