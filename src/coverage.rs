@@ -71,6 +71,8 @@ pub enum Whole {
     Census,
     /// The comparison with a second run.
     Comparison,
+    /// The logs of threads that made traffic at the same time.
+    Concurrent,
 }
 
 impl fmt::Display for Occasion {
@@ -245,8 +247,8 @@ pub fn situations() -> impl Iterator<Item = (Layout, Cell)> {
     let of_promise = |promise: Promise| {
         occasions(promise).into_iter().flat_map(move |step| {
             let layouts = match step {
-                // Runs are compared within one process.
-                Occasion::Whole(Whole::Comparison) => vec![Layout::Together],
+                // Runs are compared within one process, and threads have one.
+                Occasion::Whole(Whole::Comparison | Whole::Concurrent) => vec![Layout::Together],
                 // Whoever is killed takes nobody along.
                 Occasion::Step(ActionKind::Kill) => vec![Layout::Apart],
                 _ => vec![Layout::Together, Layout::Apart],
@@ -263,8 +265,37 @@ pub fn situations() -> impl Iterator<Item = (Layout, Cell)> {
     Promise::ALL.iter().copied().flat_map(of_promise)
 }
 
+/// Promises that hold whoever is first.
+pub(crate) const HOLDS_IN_ANY_ORDER: [Promise; 18] = [
+    Promise::NeverCrashes,
+    Promise::NeverHangs,
+    Promise::LoanHasRequestedLength,
+    Promise::LoanSliceIsDefault,
+    Promise::LoanWithinLimitsSucceeds,
+    Promise::HeldDataStaysIntact,
+    Promise::PayloadIsAligned,
+    Promise::RequestBytesArrive,
+    Promise::ResponseBytesArrive,
+    Promise::UserHeaderArrives,
+    Promise::OriginNamesSender,
+    Promise::SendReachesEveryServer,
+    Promise::RequestsArriveInOrder,
+    Promise::ResponsesArriveInOrder,
+    Promise::NoRequestIsLost,
+    Promise::NoResponseIsLost,
+    Promise::ResponseReachesOnlyItsRequest,
+    Promise::HasResponseIsTrue,
+];
+
 /// When a promise can be put to the test.
 fn occasions(promise: Promise) -> Vec<Occasion> {
+    let at_once = HOLDS_IN_ANY_ORDER.contains(&promise);
+    let at_once = at_once.then_some(Occasion::Whole(Whole::Concurrent));
+    occasions_in_order(promise).into_iter().chain(at_once).collect()
+}
+
+/// When it can while one step is taken after the other.
+fn occasions_in_order(promise: Promise) -> Vec<Occasion> {
     use ActionKind as K;
     use Promise as P;
     let steps: &[ActionKind] = match promise {
@@ -353,6 +384,9 @@ fn loads(promise: Promise, step: Occasion) -> Vec<InFlight> {
     let everything_is_dropped = matches!(step, Occasion::Whole(Whole::Census | Whole::Comparison));
     if everything_is_dropped {
         return vec![InFlight::None];
+    }
+    if step == Occasion::Whole(Whole::Concurrent) {
+        return vec![InFlight::Many];
     }
     let is_a_receipt =
         matches!(step, Occasion::Step(ActionKind::ReceiveRequest | ActionKind::ReceiveResponse));

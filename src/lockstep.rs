@@ -30,16 +30,18 @@ use crate::{
     actor::{Action, Host, HostError, Key, Observation},
     coverage::{Cell, Checks, Coverage, InFlight, Occasion, Situation, Whole},
     model::{
-        Model, MostMapped, Prediction, Promise, Promises, Switch,
+        Model, MostMapped, Prediction, Promise, Promises, Switch, concurrent,
         judge::{self, Breach, Judged},
     },
-    scenario::{Scenario, SettleOrder, Step, full_load},
+    scenario::{Concurrent, Scenario, SettleOrder, Step, full_load},
 };
 
 /// Where in a run something happened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Position {
+    /// In the traffic that threads make at the same time.
+    Concurrent,
     /// At the step of this index.
     Step(usize),
     /// At this action of the full load after the steps.
@@ -53,6 +55,7 @@ pub enum Position {
 impl fmt::Display for Position {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Concurrent => f.write_str("concurrent traffic"),
             Self::Step(i) => write!(f, "step {}", i + 1),
             Self::FullLoad(i) => write!(f, "full load after the steps, action {}", i + 1),
             Self::Settle(i) => write!(f, "dropping everything, action {}", i + 1),
@@ -140,6 +143,8 @@ impl Outcome {
 
 /// Watches a run from outside.
 pub trait Observer {
+    /// Threads are about to make this traffic at the same time.
+    fn before_concurrent(&mut self, _: &Concurrent) {}
     /// An action is about to be performed.
     fn before(&mut self, position: Position, action: &Action);
     /// It returned.
@@ -199,6 +204,9 @@ struct Run<'a> {
 
 impl Run<'_> {
     fn all(&mut self, scenario: &Scenario) -> Result<(), End> {
+        if let Some(traffic) = &scenario.concurrent {
+            self.at_once(traffic)?;
+        }
         for (i, step) in scenario.all_steps().enumerate() {
             match self.model.resolve(&step) {
                 Some(action) => {
@@ -210,6 +218,28 @@ impl Run<'_> {
         }
         self.full_load()?;
         self.settle(scenario.settle)
+    }
+
+    /// Nothing can be predicted: everything is judged when it is over.
+    fn at_once(&mut self, traffic: &Concurrent) -> Result<(), End> {
+        let position = Position::Concurrent;
+        self.observer.before_concurrent(traffic);
+        let stopped = |error| End::Stopped { position, action: traffic.describe(), error };
+        let logs = self.host.at_once(traffic).map_err(stopped)?;
+        match concurrent::judge(traffic, &logs) {
+            concurrent::Verdict::Kept(checked) => {
+                let step = Occasion::Whole(Whole::Concurrent);
+                let in_flight = InFlight::Many;
+                let situation = Situation { step, strategy: None, in_flight };
+                self.checks.note(situation, checked);
+                self.performed += logs.requests();
+                Ok(())
+            }
+            concurrent::Verdict::Broken(action, breach) => {
+                Err(End::Broken { position, action, breach })
+            }
+            concurrent::Verdict::Stopped(error) => Err(stopped(error)),
+        }
     }
 
     fn take(&mut self, position: Position, action: &Action) -> Result<(), End> {

@@ -8,6 +8,7 @@ use litemap::LiteMap;
 use super::{
     Action, Damage, Damaged, Host, HostError, Key, ListedPorts, Observation, PortId, Received,
     ReportedSettings,
+    concurrent::{self, Logs, Share},
     message::{Memory, Payload, Record, Triple, Value, Wanted, is_misaligned},
     open::{self, Obtain},
     variant::Variant,
@@ -19,7 +20,7 @@ use super::{
 use crate::{
     payload::{self, MessageId},
     sandbox::census,
-    scenario::{OpenMode, Payloads, Requirement, Settings, SettingsVia},
+    scenario::{Concurrent, OpenMode, Payloads, Requirement, Settings, SettingsVia},
 };
 
 /// Keeps iceoryx2's own warnings out of the output; they would come by the thousand.
@@ -73,7 +74,7 @@ pub fn host(
     }
 }
 
-fn host_of<S: Service + 'static>(
+fn host_of<S: Share + 'static>(
     config: &Path,
     service: &str,
     settings: Settings,
@@ -152,6 +153,45 @@ impl<P: Payload + ?Sized> Arrival<'_, P> {
         };
         (id, Observation::Received(received))
     }
+}
+
+/// A message, its identity if it is intact, and what it looks like; or why there is none.
+type Arrived<T> = Result<Option<(T, Option<MessageId>, Observation)>, String>;
+
+/// `Server::receive`.
+pub(super) fn received_request<S: Service, Req: Payload + ?Sized, Res: Payload + ?Sized>(
+    server: &version::Server<S, Req, Res>,
+    settings: &Settings,
+) -> Arrived<version::ActiveRequest<S, Req, Res>> {
+    let Some(object) = Req::receive_request(server)? else { return Ok(None) };
+    let arrival = Arrival {
+        header: *object.user_header(),
+        payload: Req::received_request(&object),
+        alignment: settings.request_payload_alignment,
+        origin: PortId(object.origin().value()),
+        header_origin: PortId(object.header().client_id().value()),
+        elements: version::announced_request_len(object.header()),
+    };
+    let (id, observation) = arrival.observe();
+    Ok(Some((object, id, observation)))
+}
+
+/// `PendingResponse::receive`.
+pub(super) fn received_response<S: Service, Req: Payload + ?Sized, Res: Payload + ?Sized>(
+    pending: &version::PendingResponse<S, Req, Res>,
+    settings: &Settings,
+) -> Arrived<version::Response<S, Res>> {
+    let Some(object) = Res::receive_response(pending)? else { return Ok(None) };
+    let arrival = Arrival {
+        header: *object.user_header(),
+        payload: Res::received_response(&object),
+        alignment: settings.response_payload_alignment,
+        origin: PortId(object.origin().value()),
+        header_origin: PortId(object.header().server_id().value()),
+        elements: version::announced_response_len(object.header()),
+    };
+    let (id, observation) = arrival.observe();
+    Ok(Some((object, id, observation)))
 }
 
 impl<S: Service, Req: Payload + ?Sized, Res: Payload + ?Sized> InProcess<S, Req, Res>
@@ -274,8 +314,11 @@ where
     }
 }
 
-impl<S: Service, Req: Payload + ?Sized, Res: Payload + ?Sized> Host for InProcess<S, Req, Res>
+impl<S, Req, Res> Host for InProcess<S, Req, Res>
 where
+    S: Share + 'static,
+    Req: Payload + ?Sized,
+    Res: Payload + ?Sized,
     version::Builder<S, Req, Res>: Obtain<S, Req, Res>,
 {
     fn perform(&mut self, _: Key, action: &Action) -> Result<Observation, HostError> {
@@ -362,17 +405,11 @@ where
             }
             Action::DropRequest { request } => return forget(&mut self.requests, request),
             Action::ReceiveRequest { server, new } => {
-                match Req::receive_request(object(&self.servers, server)?) {
-                    Ok(Some(object)) => {
-                        let arrival = Arrival {
-                            header: *object.user_header(),
-                            payload: Req::received_request(&object),
-                            alignment: self.settings.request_payload_alignment,
-                            origin: PortId(object.origin().value()),
-                            header_origin: PortId(object.header().client_id().value()),
-                            elements: version::announced_request_len(object.header()),
-                        };
-                        let (id, observation) = arrival.observe();
+                match received_request::<S, Req, Res>(
+                    object(&self.servers, server)?,
+                    &self.settings,
+                ) {
+                    Ok(Some((object, id, observation))) => {
                         self.active.insert(new, Written { object, id });
                         observation
                     }
@@ -396,17 +433,9 @@ where
             }
             Action::DropLoanedResponse { response } => return forget(&mut self.loaned, response),
             Action::ReceiveResponse { pending, new } => {
-                match Res::receive_response(&object(&self.pending, pending)?.object) {
-                    Ok(Some(object)) => {
-                        let arrival = Arrival {
-                            header: *object.user_header(),
-                            payload: Res::received_response(&object),
-                            alignment: self.settings.response_payload_alignment,
-                            origin: PortId(object.origin().value()),
-                            header_origin: PortId(object.header().server_id().value()),
-                            elements: version::announced_response_len(object.header()),
-                        };
-                        let (id, observation) = arrival.observe();
+                let pending = &object(&self.pending, pending)?.object;
+                match received_response::<S, Req, Res>(pending, &self.settings) {
+                    Ok(Some((object, id, observation))) => {
                         self.responses.insert(new, Written { object, id });
                         observation
                     }
@@ -490,5 +519,9 @@ where
 
     fn mapped_objects(&mut self) -> Result<usize, HostError> {
         Ok(census::mapped_objects(&self.config.global.prefix.to_string())?)
+    }
+
+    fn at_once(&mut self, traffic: &Concurrent) -> Result<Logs, HostError> {
+        concurrent::run::<S, Req, Res>(&self.config, &self.service, &self.settings, traffic)
     }
 }

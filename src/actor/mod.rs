@@ -5,6 +5,7 @@
 
 pub mod bare;
 pub mod child;
+pub mod concurrent;
 pub mod config_file;
 pub mod iox;
 pub mod message;
@@ -20,8 +21,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     payload::{MessageId, Mismatch},
-    scenario::{Backpressure, LoanForm, OpenMode, Requirement, Strategy},
+    scenario::{Backpressure, Concurrent, LoanForm, OpenMode, Requirement, Strategy},
 };
+
+use concurrent::Logs;
 
 /// Names one object of a run: a participant, a port, a loan, a message held. Never
 /// reused within a run.
@@ -375,6 +378,16 @@ pub trait Host {
     /// # Errors
     /// If the answer did not arrive.
     fn mapped_objects(&mut self) -> Result<usize, HostError>;
+
+    /// Lets threads of this process talk to each other as they like, on a service that nobody
+    /// else has open.
+    ///
+    /// # Errors
+    /// If a thread panics, or if there is no process that could have all of them.
+    fn at_once(&mut self, traffic: &Concurrent) -> Result<Logs, HostError> {
+        let what = traffic.describe();
+        Err(HostError::Harness(format!("{what}: only participants in one process can do that")))
+    }
 
     /// Whether a participant has a process of its own, which can be killed.
     fn can_kill(&self) -> bool {

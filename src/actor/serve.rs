@@ -20,7 +20,7 @@ use crate::{
     lockstep::{self, Observer, Outcome, Position},
     model::{Prediction, Switch},
     sandbox::{Census, Domain},
-    scenario::{Scenario, Settings},
+    scenario::{Concurrent, Scenario, Settings},
 };
 
 /// What the parent asks for.
@@ -164,15 +164,22 @@ impl FlightRecorder {
         let file = OpenOptions::new().create(true).truncate(true).write(true).open(path)?;
         Ok(Self { file, tracer: trace.then(Tracer::default) })
     }
-}
 
-impl Observer for FlightRecorder {
-    fn before(&mut self, position: Position, action: &Action) {
-        let note = Note { position, action: lockstep::describe(action) };
+    fn note(&self, note: Note) {
         if let Ok(text) = serde_json::to_string(&note) {
             // A lost note costs the place of a crash, not the crash.
             let _ = self.file.write_all_at(format!("{text:<NOTE$}").as_bytes(), 0);
         }
+    }
+}
+
+impl Observer for FlightRecorder {
+    fn before_concurrent(&mut self, traffic: &Concurrent) {
+        self.note(Note { position: Position::Concurrent, action: traffic.describe() });
+    }
+
+    fn before(&mut self, position: Position, action: &Action) {
+        self.note(Note { position, action: lockstep::describe(action) });
         if let Some(tracer) = &mut self.tracer {
             tracer.before(position, action);
         }

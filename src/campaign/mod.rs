@@ -64,6 +64,15 @@ fn trial_of_turn(index: u64) -> Trial {
         let variant = if index / 32 % 4 == 3 { Variant::IpcThreadsafe } else { Variant::Ipc };
         return Trial::At(Venue { layout: Layout::Apart, variant });
     }
+    if family == Family::Concurrency {
+        let variant = match index / 64 % 4 {
+            0 => Variant::IpcThreadsafe,
+            1 => Variant::Ipc,
+            2 => Variant::LocalThreadsafe,
+            _ => Variant::Local,
+        };
+        return Trial::At(Venue::together_on(variant));
+    }
     let is_long = matches!(family, Family::ManyGrowths | Family::Turnover);
     let place = if is_long { index / 64 % 16 } else { (index + index / 8) % 16 };
     let round = index / if is_long { 1024 } else { 128 };
@@ -533,7 +542,8 @@ mod tests {
 
     #[test]
     fn every_family_runs_together_and_apart_and_on_every_variant() {
-        for family in Family::ALL.into_iter().filter(|family| *family != Family::Death) {
+        let elsewhere = [Family::Death, Family::Concurrency];
+        for family in Family::ALL.into_iter().filter(|family| !elsewhere.contains(family)) {
             let turns = (0..8192).filter(|&index| Family::of_turn(index) == family);
             let trials: BTreeSet<_> = turns.map(trial_of_turn).collect();
             let venues = trials.iter().filter(|trial| matches!(trial, Trial::At(_))).count();

@@ -28,6 +28,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+pub mod concurrent;
 mod counts;
 mod expected;
 mod gone;

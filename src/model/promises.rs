@@ -13,7 +13,7 @@ use super::Promise;
 ///     Promise::NeverHangs,
 /// ]));
 /// ```
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Promises(u64);
 
 const _: () = assert!(Promise::ALL.len() <= u64::BITS as usize, "one bit for each promise");

@@ -109,6 +109,10 @@ impl Scenario {
             }
         }
         out.push_str("]\n");
+        if let Some(concurrent) = &self.concurrent {
+            out.push_str("\n[concurrent]\n");
+            out.push_str(&toml::to_string(concurrent).unwrap_or_default());
+        }
         if let Some(Repeat { times, stretch, steps }) = &self.repeat {
             let _ = writeln!(out, "\n[repeat]\ntimes = {times}");
             if *stretch > 0 {

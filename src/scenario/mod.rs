@@ -34,6 +34,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+pub mod concurrent;
 pub mod file;
 pub(crate) mod full_load;
 pub mod generate;
@@ -43,6 +44,7 @@ mod step;
 
 use serde::{Deserialize, Serialize};
 
+pub use concurrent::Concurrent;
 pub use settings::{Backpressure, Payloads, Settings, SettingsVia};
 pub use step::{LoanForm, Nth, OpenMode, PayloadType, Requirement, Step};
 
@@ -64,6 +66,10 @@ pub struct Scenario {
     /// Settings of the one service all participants share.
     #[serde(default)]
     pub service: Settings,
+    /// Traffic that threads make at the same time, before the steps and without the
+    /// participants of these.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub concurrent: Option<Concurrent>,
     /// What happens.
     pub steps: Vec<Step>,
     /// What happens then, again and again.
@@ -107,6 +113,7 @@ impl Scenario {
             title: String::new(),
             settle: SettleOrder::default(),
             service: Settings::default(),
+            concurrent: None,
             steps,
             repeat: None,
         }

@@ -5,7 +5,7 @@
 
 use std::{collections::HashSet, mem::discriminant};
 
-use super::{LoanForm, Nth, Repeat, Scenario, Settings, SettleOrder, Step, Strategy};
+use super::{Concurrent, LoanForm, Nth, Repeat, Scenario, Settings, SettleOrder, Step, Strategy};
 
 /// Rounds over all kinds of simplification at most; later ones gain little.
 const PASSES: usize = 6;
@@ -38,6 +38,7 @@ pub fn shrink(
             drop_steps(list, &mut best, &mut attempt);
             simplify_steps(list, &mut best, &mut attempt);
         }
+        simplify_concurrent(&mut best, &mut attempt);
         simplify_service(&mut best, &mut attempt);
         if best == before {
             break;
@@ -252,6 +253,20 @@ fn index_of(step: &mut Step) -> Option<&mut Nth> {
         | Step::UpdateClient { client: index }
         | Step::UpdateServer { server: index }
         | Step::HintDisconnect { pending: index } => Some(index),
+    }
+}
+
+/// Does without the concurrent traffic, or with less of it.
+fn simplify_concurrent(best: &mut Scenario, attempt: &mut Attempt<'_>) {
+    attempt(Scenario { concurrent: None, ..best.clone() }, best);
+    let mut tried = 0;
+    while let Some(simpler) = best.concurrent.as_ref().map(Concurrent::simpler) {
+        let Some(next) = simpler.into_iter().nth(tried) else { return };
+        if attempt(Scenario { concurrent: Some(next), ..best.clone() }, best) {
+            tried = 0;
+        } else {
+            tried += 1;
+        }
     }
 }
 

@@ -136,8 +136,8 @@ fn any_list_of_lengths_arrives_both_ways_whatever_the_strategies_and_hints() {
         let service = one_of_each(Settings::default());
         Scenario { service, ..Scenario::of_steps(steps) }
     });
-    let checks = for_all(cases::ROUND_TRIP, (scenarios, layouts()), |runner, scenario, layout| {
-        let outcome = keeps_its_promises(runner, scenario, layout);
+    let checks = for_all(cases::ROUND_TRIP, (scenarios, layouts()), |runner, scenario, trial| {
+        let outcome = keeps_its_promises(runner, scenario, trial);
         if outcome.end.is_kept() {
             // Whatever was sent has also been read.
             let sent = scenario.steps.iter().filter(|s| matches!(s, Step::SendRequest { .. }));
@@ -184,7 +184,7 @@ fn static_loans(
 fn refuses_exactly_what_exceeds_the_hint(
     runner: &mut Runner,
     scenario: &Scenario,
-    _: Layout,
+    _: Trial,
 ) -> Outcome {
     let mut judged = runner.judge(scenario, Layout::Together, true).unwrap();
     let (mut client_hint, mut server_hint) = (0, 0);
@@ -240,7 +240,7 @@ fn a_static_port_loans_up_to_its_hint_and_names_the_size_as_the_error_beyond() {
         ]
         .boxed()
     };
-    let scenarios = (static_loans(around), Just(Layout::Together));
+    let scenarios = (static_loans(around), Just(Layout::Together.into()));
     for_all(cases::STATIC, scenarios, refuses_exactly_what_exceeds_the_hint).assert_exercised(&[
         Promise::StaticRefusesLongerThanHint,
         Promise::RefusedLoanChangesNothing,
@@ -253,7 +253,7 @@ fn a_static_port_loans_up_to_its_hint_and_names_the_size_as_the_error_beyond() {
 #[test]
 fn the_far_end_of_usize_is_refused_by_name_and_harms_nothing() {
     let far = |hint: usize| prop_oneof![3 => impossible_length(), 1 => Just(hint)].boxed();
-    let scenarios = (static_loans(far), Just(Layout::Together));
+    let scenarios = (static_loans(far), Just(Layout::Together.into()));
     for_all(cases::FAR_END, scenarios, refuses_exactly_what_exceeds_the_hint).assert_exercised(&[
         Promise::StaticRefusesLongerThanHint,
         Promise::RefusedLoanChangesNothing,
@@ -264,7 +264,7 @@ fn the_far_end_of_usize_is_refused_by_name_and_harms_nothing() {
 fn is_the_same_with_best_fit_and_power_of_two_exchanged(
     runner: &mut Runner,
     scenario: &Scenario,
-    _: Layout,
+    _: Trial,
 ) -> Outcome {
     Trial::AgainstOtherStrategies.judge(runner, scenario, false).unwrap().outcome
 }
@@ -284,7 +284,7 @@ fn best_fit_and_power_of_two_differ_in_memory_only() {
     let scenarios = Family::Growth.scenarios().prop_map(dynamic);
     let checks = for_all(
         cases::STRATEGIES,
-        (scenarios, Just(Layout::Together)),
+        (scenarios, Just(Layout::Together.into())),
         is_the_same_with_best_fit_and_power_of_two_exchanged,
     );
     checks.assert_exercised(&[Promise::StrategiesAgree, Promise::HintIsOnlyAHint]);
@@ -367,8 +367,8 @@ fn what_is_held_stays_readable_while_ports_grow_and_go() {
             Scenario { service, settle, ..Scenario::of_steps(steps) }
         },
     );
-    let checks = for_all(cases::HELD, (scenarios, layouts()), |runner, scenario, layout| {
-        let outcome = keeps_its_promises(runner, scenario, layout);
+    let checks = for_all(cases::HELD, (scenarios, layouts()), |runner, scenario, trial| {
+        let outcome = keeps_its_promises(runner, scenario, trial);
         if outcome.end.is_kept() {
             let audits = outcome.checks[&Promise::HeldDataStaysIntact];
             assert!(audits >= outcome.performed as u64 / 2, "{outcome:?}");

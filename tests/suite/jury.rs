@@ -17,6 +17,7 @@ use iox2_gauntlet::{
     report::{describe_end, replay_command},
     runner::{Judgement, Layout, Runner},
     scenario::{Scenario, shrink},
+    trial::Trial,
 };
 use proptest::{
     prelude::*,
@@ -27,7 +28,7 @@ use proptest::{
 const SHRINK_BUDGET: usize = 500;
 
 /// A property judges a scenario; it fails if the outcome breaks a promise.
-pub(crate) type Property = fn(&mut Runner, &Scenario, Layout) -> Outcome;
+pub(crate) type Property = fn(&mut Runner, &Scenario, Trial) -> Outcome;
 
 /// Observations held against each promise, over all scenarios of a property.
 pub(crate) struct Checks(BTreeMap<Promise, u64>);
@@ -62,14 +63,14 @@ pub(crate) fn runner() -> Runner {
 pub(crate) fn keeps_its_promises(
     runner: &mut Runner,
     scenario: &Scenario,
-    layout: Layout,
+    trial: Trial,
 ) -> Outcome {
-    runner.judge(scenario, layout, false).unwrap().outcome
+    trial.judge(runner, scenario, false).unwrap().outcome
 }
 
 /// Mostly all in one process, which is ten times faster, and sometimes each in its own.
-pub(crate) fn layouts() -> impl Strategy<Value = Layout> {
-    prop_oneof![9 => Just(Layout::Together), 1 => Just(Layout::Apart)]
+pub(crate) fn layouts() -> impl Strategy<Value = Trial> {
+    prop_oneof![9 => Just(Layout::Together.into()), 1 => Just(Layout::Apart.into())]
 }
 
 /// Checks a property of `cases` scenarios, or of as many as `PROPTEST_CASES` says. They
@@ -77,7 +78,7 @@ pub(crate) fn layouts() -> impl Strategy<Value = Layout> {
 #[track_caller]
 pub(crate) fn for_all(
     cases: u32,
-    scenarios: impl Strategy<Value = (Scenario, Layout)>,
+    scenarios: impl Strategy<Value = (Scenario, Trial)>,
     property: Property,
 ) -> Checks {
     let from_environment = ProptestConfig::default();
@@ -95,8 +96,8 @@ pub(crate) fn for_all(
     let runner = RefCell::new(runner());
     let checks = RefCell::new(BTreeMap::new());
     let result = tests.run(&scenarios.prop_map(Rc::new), |case| {
-        let (scenario, layout) = &*case;
-        let outcome = property(&mut runner.borrow_mut(), scenario, *layout);
+        let (scenario, trial) = &*case;
+        let outcome = property(&mut runner.borrow_mut(), scenario, *trial);
         for (promise, count) in &outcome.checks {
             *checks.borrow_mut().entry(*promise).or_default() += count;
         }
@@ -108,8 +109,8 @@ pub(crate) fn for_all(
     match result {
         Ok(()) => Checks(checks.into_inner()),
         Err(TestError::Fail(_, case)) => {
-            let (scenario, layout) = &*case;
-            panic!("{}", shrunk_and_saved(&mut runner.borrow_mut(), scenario, *layout, property));
+            let (scenario, trial) = &*case;
+            panic!("{}", shrunk_and_saved(&mut runner.borrow_mut(), scenario, *trial, property));
         }
         Err(TestError::Abort(why)) => panic!("no scenario could be generated: {why}"),
     }
@@ -119,26 +120,28 @@ pub(crate) fn for_all(
 pub(crate) fn shrunk_and_saved(
     runner: &mut Runner,
     scenario: &Scenario,
-    layout: Layout,
+    trial: impl Into<Trial>,
     property: Property,
 ) -> String {
-    let first = property(runner, scenario, layout).end;
+    let trial = trial.into();
+    let first = property(runner, scenario, trial).end;
     let Some(promise) = first.promise() else {
         return format!("a scenario failed once and not again:\n{}", toml(scenario));
     };
     let small = shrink::shrink(scenario, SHRINK_BUDGET, |candidate| {
-        property(runner, candidate, layout).end.promise() == Some(promise)
+        property(runner, candidate, trial).end.promise() == Some(promise)
     });
-    let end = property(runner, &small, layout).end;
+    let end = property(runner, &small, trial).end;
     let path = case_path(promise);
-    campaign::save_case(&path, &small, &end, runner, layout).unwrap();
+    campaign::save_case(&path, &small, &end, runner, trial).unwrap();
     format!(
-        "{promise} is broken: {}\n{}\n({layout:?}, {} steps instead of {})\nsaved, replay with: {}",
+        "{promise} is broken: {}\n{}\n({}, {} steps instead of {})\nsaved, replay with: {}",
         promise.sentence(),
         describe_end(&end),
+        trial.venue(),
         small.steps.len(),
         scenario.steps.len(),
-        replay_command(&path, layout),
+        replay_command(&path, trial),
     )
 }
 
@@ -193,19 +196,19 @@ fn a_property_that_fails_says_what_is_broken_by_how_few_steps_and_how_to_see_it(
         scenario.steps.push(Step::InspectService { participant: 0 });
         scenario.steps.insert(1, Step::InspectService { participant: 0 });
     }
-    let strictly: Property = |runner, scenario, layout| {
+    let strictly: Property = |runner, scenario, trial| {
         runner.live_with(std::collections::BTreeSet::new());
-        keeps_its_promises(runner, scenario, layout)
+        keeps_its_promises(runner, scenario, trial)
     };
     let failed = std::panic::catch_unwind(|| {
-        for_all(1, Just((scenario, Layout::Together)), strictly);
+        for_all(1, Just((scenario, Layout::Together.into())), strictly);
     });
     let message = failed.unwrap_err().downcast::<String>().unwrap();
     let (what, replay) = message.split_once("\nsaved, replay with: ").unwrap();
     assert!(what.starts_with("pending-response-connection is broken: "), "{message}");
     assert!(what.contains("\n  observed: connected true"), "{message}");
     let steps = quirk.scenario.steps.len();
-    assert!(what.ends_with(&format!("(Together, {steps} steps instead of {})", steps + 40)));
+    assert!(what.ends_with(&format!("(together, ipc, {steps} steps instead of {})", steps + 40)));
     let path = replay.split_once(" -- replay ").unwrap().1;
     assert_eq!(Scenario::load(Path::new(path)).unwrap().steps.len(), steps);
 }

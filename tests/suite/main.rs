@@ -6,6 +6,7 @@ mod across_processes;
 #[cfg(iox2_at_least_0_9)]
 mod backpressure;
 mod command_line;
+mod concurrent;
 mod config_files;
 mod example_programs;
 mod gate;

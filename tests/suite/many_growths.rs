@@ -158,7 +158,7 @@ fn a_receiver_in_another_process_follows_every_growth_to_the_end() {
     for direction in [Direction::Requests, Direction::Responses] {
         let lens = (0..=GROWTHS + 1).map(after);
         let scenario = run_of(direction, Strategy::BestFit, Fate::Received, lens);
-        let outcome = keeps_its_promises(&mut runner, &scenario, Layout::Apart);
+        let outcome = keeps_its_promises(&mut runner, &scenario, Layout::Apart.into());
         if !outcome.end.is_kept() {
             let why = shrunk_and_saved(&mut runner, &scenario, Layout::Apart, keeps_its_promises);
             panic!("{why}");

@@ -240,7 +240,7 @@ fn every_limit_of_a_config_file_is_reached_refused_beyond_and_free_again() {
 
 fn holds_between_processes(runner: &mut Runner, limit: &Limit, via: SettingsVia) {
     let scenario = fixture(limit.fixture, via);
-    let outcome = keeps_its_promises(runner, &scenario, Layout::Apart);
+    let outcome = keeps_its_promises(runner, &scenario, Layout::Apart.into());
     if !outcome.end.is_kept() {
         let why = shrunk_and_saved(runner, &scenario, Layout::Apart, keeps_its_promises);
         panic!("{} between processes: {why}", limit.fixture);

@@ -5,6 +5,7 @@
 //! the engine catches every one of them, by the name of the promise it breaks.
 
 mod answers;
+mod at_once;
 mod bytes;
 mod delivery;
 mod leaks;
@@ -19,9 +20,14 @@ mod scene;
 use serde::Serialize;
 
 use super::{
-    Action, ActionKind, Damage, Host, HostError, Key, Observation, Received, variant::Variant,
+    Action, ActionKind, Damage, Host, HostError, Key, Observation, Received, concurrent::Logs,
+    variant::Variant,
 };
-use crate::{model::Promise, sandbox::Domain, scenario::Settings};
+use crate::{
+    model::Promise,
+    sandbox::Domain,
+    scenario::{Concurrent, Settings},
+};
 
 use scene::Scene;
 
@@ -53,6 +59,7 @@ impl Sabotage {
             overflow::ALL,
             limits::ALL,
             answers::ALL,
+            at_once::ALL,
             openings::ALL,
         ];
         let mut all: Vec<_> = files.into_iter().flatten().collect();
@@ -76,6 +83,11 @@ trait Trick {
     /// Re-reads what is held.
     fn audit(&mut self, stage: &mut Stage<'_>) -> Result<Vec<Damage>, HostError> {
         stage.host.audit()
+    }
+
+    /// Lets threads loose.
+    fn at_once(&mut self, stage: &mut Stage<'_>, traffic: &Concurrent) -> Result<Logs, HostError> {
+        stage.host.at_once(traffic)
     }
 
     /// Counts what is mapped.
@@ -232,5 +244,10 @@ impl Host for Saboteur {
     fn mapped_objects(&mut self) -> Result<usize, HostError> {
         let (trick, mut stage) = self.act(Key::default());
         trick.mapped_objects(&mut stage)
+    }
+
+    fn at_once(&mut self, traffic: &Concurrent) -> Result<Logs, HostError> {
+        let (trick, mut stage) = self.act(Key::default());
+        trick.at_once(&mut stage, traffic)
     }
 }

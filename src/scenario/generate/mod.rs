@@ -31,7 +31,7 @@ use proptest::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{LoanForm, Repeat, SCHEMA, Scenario, Settings, Step, Strategy as Allocation};
+use super::{Concurrent, LoanForm, Repeat, Scenario, Settings, Step, Strategy as Allocation};
 use crate::model::GROWTHS;
 
 use phrases::{
@@ -70,11 +70,13 @@ pub enum Family {
     Neglect,
     /// Participants that are killed amid traffic, and others that take their place.
     Death,
+    /// Threads that send, answer and grow at the same time.
+    Concurrency,
 }
 
 impl Family {
     /// All families, in the order they take turns.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Growth,
         Self::Interleaving,
         Self::Churn,
@@ -84,6 +86,7 @@ impl Family {
         Self::ManyGrowths,
         Self::Neglect,
         Self::Death,
+        Self::Concurrency,
     ];
 
     /// Its name in reports.
@@ -92,9 +95,9 @@ impl Family {
         format!("{self:?}").to_lowercase()
     }
 
-    /// The family of the `index`-th scenario of a run. Turnovers, many growths and deaths,
-    /// which take processes, take much longer than the others and have their turn
-    /// accordingly seldom.
+    /// The family of the `index`-th scenario of a run. Turnovers, many growths, deaths, which
+    /// take processes, and concurrent traffic take much longer than the others and have their
+    /// turn accordingly seldom.
     #[must_use]
     pub fn of_turn(index: u64) -> Self {
         if index % 64 == 7 {
@@ -105,6 +108,9 @@ impl Family {
         }
         if index % 32 == 23 {
             return Self::Death;
+        }
+        if index % 64 == 35 {
+            return Self::Concurrency;
         }
         match index % 8 {
             0 => Self::Growth,
@@ -128,6 +134,7 @@ impl Family {
             Self::ManyGrowths => many_growths().boxed(),
             Self::Neglect => neglect().boxed(),
             Self::Death => death().boxed(),
+            Self::Concurrency => concurrency().boxed(),
         }
     }
 }
@@ -155,13 +162,9 @@ fn scenario(
     length: std::ops::Range<usize>,
 ) -> impl Strategy<Value = Scenario> {
     (settings, settle(), opening, vec(Union::new_weighted(phrases), length)).prop_map(
-        |(service, settle, opening, phrases)| Scenario {
-            schema: SCHEMA,
-            title: String::new(),
-            settle,
-            service,
-            steps: opening.into_iter().chain(phrases.into_iter().flatten()).collect(),
-            repeat: None,
+        |(service, settle, opening, phrases)| {
+            let steps = opening.into_iter().chain(phrases.into_iter().flatten()).collect();
+            Scenario { settle, service, ..Scenario::of_steps(steps) }
         },
     )
 }
@@ -260,7 +263,7 @@ fn neglect() -> impl Strategy<Value = Scenario> {
     (few_clients, settle(), opening, turn, 8..50_usize).prop_map(
         |(service, settle, steps, turn, times)| {
             let repeat = Some(Repeat { times, stretch: 0, steps: turn });
-            Scenario { schema: SCHEMA, title: String::new(), settle, service, steps, repeat }
+            Scenario { settle, service, repeat, ..Scenario::of_steps(steps) }
         },
     )
 }
@@ -283,6 +286,42 @@ fn death() -> impl Strategy<Value = Scenario> {
     ];
     let several_nodes = settings().prop_map(|s| Settings { max_nodes: s.max_nodes.max(2), ..s });
     scenario(several_nodes, opening, phrases, 5..40)
+}
+
+fn concurrency() -> impl Strategy<Value = Scenario> {
+    let strategy = || select(Allocation::ALL.to_vec());
+    let few = || prop_oneof![2 => Just(1_usize), 2 => Just(2_usize), 1 => Just(3_usize)];
+    let ports = (few(), few(), few(), strategy(), strategy());
+    let traffic = (16..80_usize, 1..5_usize, 0..4_usize, 1..4_usize, any::<bool>());
+    let lengths = (any::<u32>(), select(vec![64, 1000, 4096, 20_000]), select(vec![0, 1, 16, 100]));
+    (settings(), ports, traffic, lengths).prop_map(|(service, ports, traffic, lengths)| {
+        let (clients, servers, threads, client_strategy, server_strategy) = ports;
+        let (requests, responses, hold, turns, late_server) = traffic;
+        let (seed, longest, hint) = lengths;
+        let concurrent = Concurrent {
+            seed,
+            clients,
+            servers,
+            threads,
+            requests,
+            responses,
+            hold,
+            turns,
+            late_server,
+            longest,
+            hint,
+            client_strategy,
+            server_strategy,
+        };
+        let service = Settings {
+            enable_fire_and_forget_requests: service.enable_fire_and_forget_requests,
+            max_response_buffer_size: service.max_response_buffer_size,
+            payload: service.payload,
+            ..Settings::default()
+        };
+        let service = concurrent.settings(&service);
+        Scenario { service, concurrent: Some(concurrent), ..Scenario::of_steps(Vec::new()) }
+    })
 }
 
 fn limits() -> impl Strategy<Value = Scenario> {
@@ -322,14 +361,7 @@ fn turnover() -> impl Strategy<Value = Scenario> {
             ];
             let whole_turn = turn.iter().copied().chain(let_go.repeat(4));
             let repeat = Some(Repeat { times, stretch: 0, steps: whole_turn.collect() });
-            Scenario {
-                schema: SCHEMA,
-                title: String::new(),
-                settle,
-                service,
-                steps: opening,
-                repeat,
-            }
+            Scenario { settle, service, repeat, ..Scenario::of_steps(opening) }
         },
     )
 }
@@ -393,7 +425,7 @@ fn many_growths() -> impl Strategy<Value = Scenario> {
             }
             steps.extend(request.repeat(waiting));
             let repeat = Some(Repeat { times: growths, stretch: stride, steps: turn });
-            Scenario { schema: SCHEMA, title: String::new(), settle, service, steps, repeat }
+            Scenario { settle, service, repeat, ..Scenario::of_steps(steps) }
         },
     )
 }

@@ -1,0 +1,89 @@
+//! What goes wrong only when threads send and receive at the same time.
+
+use super::{Sabotage, Stage, Trick};
+use crate::{
+    actor::{
+        Action, HostError, Observation,
+        concurrent::{Event, Logs},
+    },
+    model::Promise,
+    payload,
+    scenario::Concurrent,
+};
+
+pub(super) static ALL: &[Sabotage] = &[
+    Sabotage {
+        id: "concurrent-response-is-lost",
+        breaks: Promise::NoResponseIsLost,
+        what: "of all the responses threads send at the same time one does not arrive",
+        trick: || tamper(|events| remove(events, |event| matches!(event, Event::GotResponse(..)))),
+    },
+    Sabotage {
+        id: "concurrent-request-is-lost",
+        breaks: Promise::NoRequestIsLost,
+        what: "of all the requests threads send at the same time one does not arrive",
+        trick: || tamper(|events| remove(events, |event| matches!(event, Event::GotRequest(_)))),
+    },
+    Sabotage {
+        id: "concurrent-request-comes-twice",
+        breaks: Promise::RequestsArriveInOrder,
+        what: "of all the requests threads send at the same time one arrives twice",
+        trick: || {
+            tamper(|events| {
+                let at = events.iter().position(|event| matches!(event, Event::GotRequest(_)));
+                at.is_some_and(|at| {
+                    events.insert(at, events[at].clone());
+                    true
+                })
+            })
+        },
+    },
+    Sabotage {
+        id: "concurrent-growth-overwrites-held-data",
+        breaks: Promise::HeldDataStaysIntact,
+        what: "a message changes while other threads grow",
+        trick: || {
+            tamper(|events| {
+                events.iter_mut().any(|event| match event {
+                    Event::Reread(id, mismatch) => {
+                        *mismatch = payload::check(*id, b"other bytes").err();
+                        true
+                    }
+                    _ => false,
+                })
+            })
+        },
+    },
+];
+
+/// Removes the first event of a kind, if there is one.
+fn remove(events: &mut Vec<Event>, is: fn(&Event) -> bool) -> bool {
+    let at = events.iter().position(is);
+    at.is_some_and(|at| {
+        events.remove(at);
+        true
+    })
+}
+
+/// Lets the threads do what they are to do, and changes the first log that can be.
+fn tamper(change: fn(&mut Vec<Event>) -> bool) -> Box<dyn Trick> {
+    Box::new(Tampering(change))
+}
+
+struct Tampering(fn(&mut Vec<Event>) -> bool);
+
+impl Trick for Tampering {
+    fn perform(
+        &mut self,
+        stage: &mut Stage<'_>,
+        action: &Action,
+    ) -> Result<Observation, HostError> {
+        stage.perform(action)
+    }
+
+    fn at_once(&mut self, stage: &mut Stage<'_>, traffic: &Concurrent) -> Result<Logs, HostError> {
+        let mut logs = stage.host.at_once(traffic)?;
+        let _ = logs.threads.iter_mut().any(|(_, events)| (self.0)(events));
+        Ok(logs)
+    }
+}

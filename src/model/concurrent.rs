@@ -1,0 +1,635 @@
+//! Judges traffic that threads made at the same time: by what holds in whatever order they
+//! came.
+//!
+//! Every message arrives once, with the bytes that were written, at whom it is for; what one
+//! thread sends to another arrives in order; whatever is within the limits succeeds. Nothing is
+//! evicted or discarded, and nobody leaves before all is received, so no quirk of what is left
+//! over has a part in it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use smallvec::smallvec;
+
+use super::{
+    Candidate, Expected, Prediction, Promise, Promises,
+    judge::{self, Breach, Judged},
+};
+use crate::{
+    actor::{
+        Action, HostError, Key, Observation, PortId,
+        concurrent::{Event, Logs, Who, patience_in_ms},
+    },
+    payload::MessageId,
+    scenario::{Concurrent, LoanForm},
+};
+
+/// What concurrent traffic came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// These promises were at stake and kept.
+    Kept(Promises),
+    /// One was broken: by what was done, and how.
+    Broken(String, Breach),
+    /// Nobody saw anything wrong, but somebody did not come back, or did not do all.
+    Stopped(HostError),
+}
+
+/// Judges what the threads logged.
+#[must_use]
+pub fn judge(traffic: &Concurrent, logs: &Logs) -> Verdict {
+    let traffic = &traffic.bounded();
+    let mut trial = Trial { traffic, sent: sent(logs), checked: Promises::default() };
+    let verdict = trial
+        .each_event(logs)
+        .and_then(|()| trial.order_and_number(logs))
+        .and_then(|()| trial.losses(logs));
+    match verdict {
+        Err((action, breach)) => Verdict::Broken(action, breach),
+        Ok(()) if logs.stuck > 0 => Verdict::Stopped(HostError::Hung(patience_in_ms())),
+        Ok(()) if !is_complete(traffic, logs) => Verdict::Stopped(HostError::Harness(
+            "concurrent traffic ended early and nobody says why".to_owned(),
+        )),
+        Ok(()) => Verdict::Kept(trial.checked),
+    }
+}
+
+type Found = Result<(), (String, Breach)>;
+
+/// Messages and the ports that sent them.
+fn sent(logs: &Logs) -> BTreeMap<MessageId, PortId> {
+    let all = logs.threads.iter().flat_map(|(_, events)| events);
+    all.filter_map(|event| match event {
+        Event::Asked { id, origin, observation: Observation::Sent { .. }, .. }
+        | Event::Answered { id, origin, .. } => Some((*id, *origin)),
+        _ => None,
+    })
+    .collect()
+}
+
+/// Whether every thread of a client has sent all it was to send.
+fn is_complete(traffic: &Concurrent, logs: &Logs) -> bool {
+    let clients = logs.threads.iter().filter(|(who, _)| matches!(who, Who::Client { .. }));
+    let done = |events: &[Event]| {
+        events.iter().filter(|event| matches!(event, Event::Completed(..))).count()
+    };
+    clients.clone().count() >= traffic.clients
+        && clients.map(|(_, events)| done(events)).all(|done| done == traffic.requests)
+}
+
+fn name(who: Who) -> String {
+    match who {
+        Who::Client { port, thread } => format!("client {port}, thread {thread}"),
+        Who::Server { port, thread } => format!("server {port}, thread {thread}"),
+    }
+}
+
+fn broken(promise: Promise, expected: impl ToString, observed: impl ToString) -> Breach {
+    Breach { promise, expected: expected.to_string(), observed: observed.to_string() }
+}
+
+struct Trial<'a> {
+    traffic: &'a Concurrent,
+    sent: BTreeMap<MessageId, PortId>,
+    checked: Promises,
+}
+
+impl Trial<'_> {
+    fn note(&mut self, promises: Promises) {
+        self.checked = self.checked.union(promises);
+    }
+
+    /// What can be said of each event for itself.
+    fn each_event(&mut self, logs: &Logs) -> Found {
+        for (who, events) in &logs.threads {
+            for event in events {
+                self.event(event).map_err(|(what, breach)| {
+                    (format!("concurrent traffic: {}: {what}", name(*who)), breach)
+                })?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Holds an observation against the only one there may be.
+    fn hold(
+        &mut self,
+        action: &Action,
+        promise: Promise,
+        expected: Expected,
+        seen: &Observation,
+    ) -> Result<(), Breach> {
+        let allowed = smallvec![expected];
+        let prediction = Prediction { promise, allowed, tolerated: Vec::new() };
+        if let Judged::Kept(promises) = judge::judge(action, &prediction, seen)? {
+            self.note(promises);
+        }
+        Ok(())
+    }
+
+    fn event(&mut self, event: &Event) -> Found {
+        match event {
+            Event::NotCreated(error) => {
+                let breach = broken(Promise::CreateAndOpen, "a node, a service and a port", error);
+                Err(("join and create a port".to_owned(), breach))
+            }
+            Event::Loaned(id, form, seen) => {
+                let len = self.traffic.len_of(*id);
+                let action = loan(*id, len, *form);
+                let promise = Promise::LoanWithinLimitsSucceeds;
+                self.hold(&action, promise, Expected::Loaned { len }, seen)
+                    .map_err(|breach| (format!("loan message {id} of {len}"), breach))
+            }
+            Event::Asked { id, least, most, observation, .. } => {
+                let action = Action::SendRequest { request: Key::default(), new: Key::default() };
+                let expected = Expected::Sent { servers: *least..=*most };
+                self.hold(&action, Promise::SendReachesEveryServer, expected, observation)
+                    .map_err(|breach| (format!("send request {id}"), breach))
+            }
+            Event::Answered { id, observation, .. } => {
+                let action = Action::SendResponse { response: Key::default() };
+                self.hold(&action, Promise::NoResponseIsLost, Expected::Done, observation)
+                    .map_err(|breach| (format!("send response {id}"), breach))
+            }
+            Event::GotRequest(seen) => {
+                let (server, new) = (Key::default(), Key::default());
+                let action = Action::ReceiveRequest { server, new };
+                self.message(&action, Promise::NoRequestIsLost, seen)
+                    .map_err(|breach| ("receive a request".to_owned(), breach))
+            }
+            Event::GotResponse(request, seen) => {
+                let (pending, new) = (Key::default(), Key::default());
+                let action = Action::ReceiveResponse { pending, new };
+                self.message(&action, Promise::NoResponseIsLost, seen)
+                    .map_err(|breach| (format!("receive a response to {request}"), breach))
+            }
+            Event::Completed(id, false) => {
+                let _ = id;
+                self.note(Promises::of(&[Promise::HasResponseIsTrue]));
+                Ok(())
+            }
+            Event::Completed(id, true) => {
+                let what = format!("has_response of {id}, which has got all of its responses");
+                Err((what, broken(Promise::HasResponseIsTrue, "false", "true")))
+            }
+            Event::Reread(_, None) => {
+                self.note(Promises::of(&[Promise::HeldDataStaysIntact]));
+                Ok(())
+            }
+            Event::Reread(id, Some(mismatch)) => {
+                let breach = broken(Promise::HeldDataStaysIntact, "what is held to stay", mismatch);
+                Err((format!("read message {id} again"), breach))
+            }
+            // What is missing is found by counting.
+            Event::GaveUp(..) | Event::GaveUpOnServers => Ok(()),
+        }
+    }
+
+    /// A message that says who it is has to be that one.
+    fn message(
+        &mut self,
+        action: &Action,
+        promise: Promise,
+        seen: &Observation,
+    ) -> Result<(), Breach> {
+        let stated = match seen {
+            Observation::Received(received) => received.header,
+            _ => None,
+        };
+        let id = stated.unwrap_or_default();
+        let Some(&origin) = self.sent.get(&id) else {
+            // Where the sender's log is missing nothing is known of it.
+            let expected =
+                Candidate { id, len: self.traffic.len_of(id), origin: PortId::default() };
+            return match (stated, seen) {
+                (Some(_), _) => Ok(()),
+                (None, seen) => self.hold(action, promise, Expected::Received(expected), seen),
+            };
+        };
+        let candidate = Candidate { id, len: self.traffic.len_of(id), origin };
+        self.hold(action, promise, Expected::Received(candidate), seen)
+    }
+
+    /// What a thread receives is for it, comes in the order another thread sent it, and nobody
+    /// gets it twice.
+    fn order_and_number(&mut self, logs: &Logs) -> Found {
+        let mut received: BTreeSet<(usize, MessageId)> = BTreeSet::new();
+        for (who, events) in &logs.threads {
+            // Last sequence number by sending thread, or last response by request and server.
+            let mut last_request: BTreeMap<usize, usize> = BTreeMap::new();
+            let mut last_response: BTreeMap<(MessageId, usize), MessageId> = BTreeMap::new();
+            for event in events {
+                let fail = |what: &str, breach| {
+                    Err((format!("concurrent traffic: {}: {what}", name(*who)), breach))
+                };
+                match (event, *who) {
+                    (Event::GotRequest(seen), Who::Server { port, .. }) => {
+                        let Some(id) = stated(seen) else { continue };
+                        let (thread, sequence) = Concurrent::sender_of(id);
+                        let last = last_request.insert(thread, sequence);
+                        if last.is_some_and(|last| last >= sequence) || !received.insert((port, id))
+                        {
+                            let expected = "the requests of a thread in order, each once";
+                            let observed = format!(
+                                "request {id}, number {sequence} of its thread, after number {last:?}"
+                            );
+                            let promise = Promise::RequestsArriveInOrder;
+                            return fail("receive a request", broken(promise, expected, observed));
+                        }
+                    }
+                    (Event::GotResponse(request, seen), _) => {
+                        let Some(id) = stated(seen) else { continue };
+                        if Concurrent::request_of(id) != *request || id == *request {
+                            let promise = Promise::ResponseReachesOnlyItsRequest;
+                            let expected = format!("a response to request {request}");
+                            let of = Concurrent::request_of(id);
+                            let observed = format!("message {id}, which is about request {of}");
+                            return fail("receive a response", broken(promise, expected, observed));
+                        }
+                        let server = Concurrent::answered_by(id);
+                        let last = last_response.insert((*request, server), id);
+                        if last.is_some_and(|last| last >= id) {
+                            let promise = Promise::ResponsesArriveInOrder;
+                            let expected = "the responses of a server in order, each once";
+                            let observed = format!("response {id} after {last:?}");
+                            return fail("receive a response", broken(promise, expected, observed));
+                        }
+                    }
+                    _ => {}
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Whoever waited in vain, or a request that fewer servers got than it was sent to.
+    fn losses(&mut self, logs: &Logs) -> Found {
+        // A thread that is stuck may have got it.
+        if logs.stuck > 0 {
+            return Ok(());
+        }
+        let mut servers: BTreeMap<MessageId, usize> = BTreeMap::new();
+        let mut responses: BTreeMap<MessageId, usize> = BTreeMap::new();
+        for event in logs.threads.iter().flat_map(|(_, events)| events) {
+            match event {
+                Event::GotRequest(seen) => {
+                    stated(seen).into_iter().for_each(|id| *servers.entry(id).or_default() += 1);
+                }
+                Event::GotResponse(request, Observation::Received(_)) => {
+                    *responses.entry(*request).or_default() += 1;
+                }
+                _ => {}
+            }
+        }
+        let gave_up = logs
+            .threads
+            .iter()
+            .flat_map(|(_, events)| events)
+            .any(|event| matches!(event, Event::GaveUp(..) | Event::GaveUpOnServers));
+        let is_complete = is_complete(self.traffic, logs);
+        if !gave_up && !is_complete {
+            // Somebody else found something, or nobody did: see above.
+            return Ok(());
+        }
+        for (who, events) in &logs.threads {
+            for event in events {
+                let Event::Asked { id, observation: Observation::Sent { servers: to }, .. } = event
+                else {
+                    continue;
+                };
+                let by = servers.get(id).copied().unwrap_or(0);
+                let promise =
+                    if by < *to { Promise::NoRequestIsLost } else { Promise::NoResponseIsLost };
+                let all = to * self.traffic.responses;
+                let got = responses.get(id).copied().unwrap_or(0);
+                if by >= *to && got >= all {
+                    continue;
+                }
+                // What is still on its way when others give up is not lost.
+                let waited =
+                    events.iter().any(|event| matches!(event, Event::GaveUp(of, _) if of == id));
+                if gave_up && !waited {
+                    continue;
+                }
+                let what =
+                    format!("concurrent traffic: {}: wait for responses to {id}", name(*who));
+                let expected = format!("{to} server(s) to receive it, and {all} response(s)");
+                let observed = format!("{by} server(s) and {got} response(s), then nothing more");
+                return Err((what, broken(promise, expected, observed)));
+            }
+        }
+        let gave_up_on = logs
+            .threads
+            .iter()
+            .find_map(|(who, events)| events.contains(&Event::GaveUpOnServers).then_some(*who));
+        gave_up_on.map_or(Ok(()), |who| {
+            let what = format!("concurrent traffic: {}: wait for the servers", name(who));
+            let expected = "every server to receive all requests it was sent, and to drop them";
+            Err((what, broken(Promise::NoRequestIsLost, expected, "nothing more happens")))
+        })
+    }
+}
+
+/// The message as which something that was received presents itself.
+fn stated(seen: &Observation) -> Option<MessageId> {
+    match seen {
+        Observation::Received(received) => received.header,
+        _ => None,
+    }
+}
+
+fn loan(id: MessageId, len: usize, form: LoanForm) -> Action {
+    let key = Key::default();
+    if Concurrent::request_of(id) == id {
+        Action::LoanRequest { client: key, new: key, id, len, form }
+    } else {
+        Action::LoanResponse { active: key, new: key, id, len, form }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{actor::Received, payload};
+
+    fn traffic() -> Concurrent {
+        Concurrent { clients: 2, servers: 2, requests: 3, responses: 2, ..Concurrent::default() }
+    }
+
+    fn port(who: Who) -> PortId {
+        match who {
+            Who::Client { port, .. } => PortId(1 + port as u128),
+            Who::Server { port, .. } => PortId(100 + port as u128),
+        }
+    }
+
+    fn received(traffic: &Concurrent, id: MessageId, from: Who) -> Observation {
+        Observation::Received(Received {
+            header: Some(id),
+            len: traffic.len_of(id),
+            mismatch: None,
+            misaligned: false,
+            origin: port(from),
+            header_origin: port(from),
+            elements: traffic.len_of(id) as u64,
+        })
+    }
+
+    fn loaned(traffic: &Concurrent, id: MessageId) -> Event {
+        let len = traffic.len_of(id);
+        let seen =
+            Observation::Loaned { len, not_default: None, mismatch: None, misaligned: false };
+        Event::Loaned(id, LoanForm::Default, seen)
+    }
+
+    /// What the threads log when nothing is wrong.
+    fn ideal() -> Logs {
+        let traffic = traffic();
+        let client = |n| Who::Client { port: n, thread: n };
+        let server = |n| Who::Server { port: n, thread: 0 };
+        let mut logs = Logs::default();
+        for n in 0..traffic.clients {
+            let mut log = Vec::new();
+            for sequence in 0..traffic.requests {
+                let id = Concurrent::request(n, sequence);
+                let observation = Observation::Sent { servers: 2 };
+                let origin = port(client(n));
+                log.push(loaned(&traffic, id));
+                log.push(Event::Asked { id, origin, least: 2, most: 2, observation });
+                for nth in 0..traffic.responses {
+                    for s in 0..traffic.servers {
+                        let response = Concurrent::response(id, s, nth);
+                        let seen = received(&traffic, response, server(s));
+                        log.push(Event::GotResponse(id, seen));
+                        log.push(Event::Reread(response, None));
+                    }
+                }
+                log.push(Event::Completed(id, false));
+            }
+            logs.threads.push((client(n), log));
+        }
+        for s in 0..traffic.servers {
+            let mut log = Vec::new();
+            for sequence in 0..traffic.requests {
+                for n in 0..traffic.clients {
+                    let id = Concurrent::request(n, sequence);
+                    log.push(Event::GotRequest(received(&traffic, id, client(n))));
+                    for nth in 0..traffic.responses {
+                        let id = Concurrent::response(id, s, nth);
+                        let origin = port(server(s));
+                        log.push(loaned(&traffic, id));
+                        log.push(Event::Answered { id, origin, observation: Observation::Done });
+                    }
+                    log.push(Event::Reread(id, None));
+                }
+            }
+            logs.threads.push((server(s), log));
+        }
+        logs
+    }
+
+    fn verdict_on(change: impl FnOnce(&mut Logs)) -> Verdict {
+        let mut logs = ideal();
+        change(&mut logs);
+        judge(&traffic(), &logs)
+    }
+
+    /// What is broken when the logs are changed like this.
+    fn broken_by(change: impl FnOnce(&mut Logs)) -> Promise {
+        match verdict_on(change) {
+            Verdict::Broken(_, breach) => breach.promise,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// The first event of this kind in the log of this thread.
+    fn first(logs: &mut Logs, thread: usize, is: fn(&Event) -> bool) -> (usize, &mut Vec<Event>) {
+        let events = &mut logs.threads[thread].1;
+        let at = events.iter().position(is).expect("an ideal log has every kind");
+        (at, events)
+    }
+
+    const CLIENT: usize = 0;
+    const SERVER: usize = 2;
+
+    fn is_request(event: &Event) -> bool {
+        matches!(event, Event::GotRequest(_))
+    }
+
+    fn is_response(event: &Event) -> bool {
+        matches!(event, Event::GotResponse(..))
+    }
+
+    /// Changes the first message a thread received.
+    fn first_message(logs: &mut Logs, thread: usize, change: impl FnOnce(&mut Received)) {
+        let (at, events) = first(logs, thread, |event| is_request(event) || is_response(event));
+        match &mut events[at] {
+            Event::GotRequest(Observation::Received(received))
+            | Event::GotResponse(_, Observation::Received(received)) => change(received),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn an_ideal_run_keeps_all_that_is_at_stake() {
+        let Verdict::Kept(promises) = verdict_on(|_| {}) else { panic!("not kept") };
+        for promise in crate::coverage::HOLDS_IN_ANY_ORDER {
+            assert!(promises.iter().any(|kept| kept == promise), "{promise}");
+        }
+        assert_eq!(promises.iter().count(), crate::coverage::HOLDS_IN_ANY_ORDER.len());
+    }
+
+    #[test]
+    fn a_message_that_is_lost_is_missed() {
+        let lose = |thread: usize, is: fn(&Event) -> bool| {
+            move |logs: &mut Logs| {
+                let (at, events) = first(logs, thread, is);
+                events.remove(at);
+            }
+        };
+        assert_eq!(broken_by(lose(SERVER, is_request)), Promise::NoRequestIsLost);
+        assert_eq!(broken_by(lose(CLIENT, is_response)), Promise::NoResponseIsLost);
+    }
+
+    #[test]
+    fn whoever_waits_in_vain_says_which_message_is_lost() {
+        let id = Concurrent::request(0, 2);
+        let in_vain = |lost_on_the_way: bool| {
+            move |logs: &mut Logs| {
+                let events = &mut logs.threads[CLIENT].1;
+                events.retain(|event| !matches!(event, Event::GotResponse(of, _) if *of == id));
+                events.retain(|event| *event != Event::Completed(id, false));
+                events.push(Event::GaveUp(id, 4));
+                if lost_on_the_way {
+                    let of = |event: &Event| matches!(event, Event::GotRequest(seen) if stated(seen) == Some(id));
+                    logs.threads[SERVER].1.retain(|event| !of(event));
+                }
+            }
+        };
+        assert_eq!(broken_by(in_vain(true)), Promise::NoRequestIsLost);
+        assert_eq!(broken_by(in_vain(false)), Promise::NoResponseIsLost);
+        let on_servers = |logs: &mut Logs| {
+            logs.threads[CLIENT].1.push(Event::GaveUpOnServers);
+        };
+        assert_eq!(broken_by(on_servers), Promise::NoRequestIsLost);
+    }
+
+    #[test]
+    fn a_message_that_comes_twice_or_too_early_is_out_of_order() {
+        let twice = |thread: usize, is: fn(&Event) -> bool| {
+            move |logs: &mut Logs| {
+                let (at, events) = first(logs, thread, is);
+                events.insert(at, events[at].clone());
+            }
+        };
+        assert_eq!(broken_by(twice(SERVER, is_request)), Promise::RequestsArriveInOrder);
+        assert_eq!(broken_by(twice(CLIENT, is_response)), Promise::ResponsesArriveInOrder);
+        let swapped = |thread: usize, is: fn(&Event) -> bool, distance: usize| {
+            move |logs: &mut Logs| {
+                let events = &mut logs.threads[thread].1;
+                let at: Vec<usize> = (0..events.len()).filter(|&i| is(&events[i])).collect();
+                events.swap(at[0], at[distance]);
+            }
+        };
+        // Two clients and two servers take turns.
+        assert_eq!(broken_by(swapped(SERVER, is_request, 2)), Promise::RequestsArriveInOrder);
+        assert_eq!(broken_by(swapped(CLIENT, is_response, 2)), Promise::ResponsesArriveInOrder);
+        assert!(matches!(verdict_on(swapped(SERVER, is_request, 1)), Verdict::Kept(_)));
+    }
+
+    #[test]
+    fn a_response_to_another_request_is_at_the_wrong_place() {
+        let foreign = |logs: &mut Logs| {
+            let (at, events) = first(logs, CLIENT, is_response);
+            let Event::GotResponse(request, _) = &mut events[at] else { return };
+            *request = Concurrent::request(0, 1);
+        };
+        assert_eq!(broken_by(foreign), Promise::ResponseReachesOnlyItsRequest);
+    }
+
+    #[test]
+    fn what_a_message_is_made_of_is_looked_at() {
+        let wrong = |id| payload::check(id, &[1, 2, 3]).err();
+        let of = |thread, change: fn(&mut Received)| {
+            broken_by(move |logs| first_message(logs, thread, change))
+        };
+        for (thread, bytes) in
+            [(SERVER, Promise::RequestBytesArrive), (CLIENT, Promise::ResponseBytesArrive)]
+        {
+            assert_eq!(of(thread, |received| received.len += 1), bytes);
+            assert_eq!(of(thread, |received| received.elements += 1), bytes);
+            assert_eq!(
+                of(thread, |received| received.misaligned = true),
+                Promise::PayloadIsAligned
+            );
+            assert_eq!(of(thread, |r| r.origin = PortId(99)), Promise::OriginNamesSender);
+            let damage = move |logs: &mut Logs| {
+                first_message(logs, thread, |received| {
+                    received.mismatch = received.header.and_then(wrong);
+                });
+            };
+            assert_eq!(broken_by(damage), bytes);
+        }
+        let headless = of(SERVER, |received| received.header = None);
+        assert!(matches!(headless, Promise::UserHeaderArrives | Promise::RequestsArriveInOrder));
+        let changed = |logs: &mut Logs| {
+            let (at, events) = first(logs, CLIENT, |event| matches!(event, Event::Reread(..)));
+            let Event::Reread(id, mismatch) = &mut events[at] else { return };
+            *mismatch = payload::check(*id, &[1, 2, 3]).err();
+        };
+        assert_eq!(broken_by(changed), Promise::HeldDataStaysIntact);
+        let announced = |logs: &mut Logs| {
+            let (at, events) = first(logs, CLIENT, |event| matches!(event, Event::Completed(..)));
+            events[at] = Event::Completed(Concurrent::request(0, 0), true);
+        };
+        assert_eq!(broken_by(announced), Promise::HasResponseIsTrue);
+    }
+
+    #[test]
+    fn what_is_refused_within_the_limits_is_a_breach() {
+        let refused = || Observation::Refused("OutOfMemory".to_owned());
+        let loan = |logs: &mut Logs| {
+            let (at, events) = first(logs, CLIENT, |event| matches!(event, Event::Loaned(..)));
+            let Event::Loaned(_, _, seen) = &mut events[at] else { return };
+            *seen = refused();
+        };
+        assert_eq!(broken_by(loan), Promise::LoanWithinLimitsSucceeds);
+        let asked = |to: Observation| {
+            move |logs: &mut Logs| {
+                let (at, events) =
+                    first(logs, CLIENT, |event| matches!(event, Event::Asked { .. }));
+                let Event::Asked { observation, .. } = &mut events[at] else { return };
+                *observation = to;
+            }
+        };
+        assert_eq!(
+            broken_by(asked(Observation::Sent { servers: 1 })),
+            Promise::SendReachesEveryServer
+        );
+        assert_eq!(broken_by(asked(refused())), Promise::SendReachesEveryServer);
+        let answered = |logs: &mut Logs| {
+            let (at, events) = first(logs, SERVER, |event| matches!(event, Event::Answered { .. }));
+            let Event::Answered { observation, .. } = &mut events[at] else { return };
+            *observation = refused();
+        };
+        assert_eq!(broken_by(answered), Promise::NoResponseIsLost);
+        let receipt = |logs: &mut Logs| {
+            let seen = Observation::Refused("ExceedsMaxBorrows".to_owned());
+            logs.threads[SERVER].1.push(Event::GotRequest(seen));
+        };
+        assert_eq!(broken_by(receipt), Promise::BorrowLimit);
+        let creation =
+            |logs: &mut Logs| logs.threads[SERVER].1 = vec![Event::NotCreated("x".into())];
+        assert_eq!(broken_by(creation), Promise::CreateAndOpen);
+    }
+
+    #[test]
+    fn who_does_not_come_back_hangs_unless_something_else_is_wrong() {
+        let stuck = |logs: &mut Logs| {
+            logs.threads.truncate(1);
+            logs.stuck = 1;
+        };
+        assert!(matches!(verdict_on(stuck), Verdict::Stopped(HostError::Hung(_))));
+        let unfinished = |logs: &mut Logs| logs.threads[CLIENT].1.truncate(3);
+        assert!(matches!(verdict_on(unfinished), Verdict::Stopped(HostError::Harness(_))));
+    }
+}
