@@ -102,9 +102,8 @@ impl Trial<'_> {
     fn each_event(&mut self, logs: &Logs) -> Found {
         for (who, events) in &logs.threads {
             for event in events {
-                self.event(event).map_err(|(what, breach)| {
-                    (format!("concurrent traffic: {}: {what}", name(*who)), breach)
-                })?;
+                self.event(event)
+                    .map_err(|(what, breach)| (format!("{}: {what}", name(*who)), breach))?;
             }
         }
         Ok(())
@@ -218,9 +217,7 @@ impl Trial<'_> {
             let mut last_request: BTreeMap<usize, usize> = BTreeMap::new();
             let mut last_response: BTreeMap<(MessageId, usize), MessageId> = BTreeMap::new();
             for event in events {
-                let fail = |what: &str, breach| {
-                    Err((format!("concurrent traffic: {}: {what}", name(*who)), breach))
-                };
+                let fail = |what: &str, breach| Err((format!("{}: {what}", name(*who)), breach));
                 match (event, *who) {
                     (Event::GotRequest(seen), Who::Server { port, .. }) => {
                         let Some(id) = stated(seen) else { continue };
@@ -310,8 +307,7 @@ impl Trial<'_> {
                 if gave_up && !waited {
                     continue;
                 }
-                let what =
-                    format!("concurrent traffic: {}: wait for responses to {id}", name(*who));
+                let what = format!("{}: wait for responses to {id}", name(*who));
                 let expected = format!("{to} server(s) to receive it, and {all} response(s)");
                 let observed = format!("{by} server(s) and {got} response(s), then nothing more");
                 return Err((what, broken(promise, expected, observed)));
@@ -322,7 +318,7 @@ impl Trial<'_> {
             .iter()
             .find_map(|(who, events)| events.contains(&Event::GaveUpOnServers).then_some(*who));
         gave_up_on.map_or(Ok(()), |who| {
-            let what = format!("concurrent traffic: {}: wait for the servers", name(who));
+            let what = format!("{}: wait for the servers", name(who));
             let expected = "every server to receive all requests it was sent, and to drop them";
             Err((what, broken(Promise::NoRequestIsLost, expected, "nothing more happens")))
         })

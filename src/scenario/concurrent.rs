@@ -97,18 +97,21 @@ impl Concurrent {
     /// too low, and nothing is ever discarded.
     #[must_use]
     pub fn settings(&self, base: &Settings) -> Settings {
-        let of_a_port = self.threads * (WINDOW + self.hold + 1);
+        // What threads hold and what they have at hand; no more, as the creation of a dynamic
+        // port takes time for each.
+        let held = self.threads * (self.hold + 1);
+        let active = held.max(self.threads * WINDOW);
         Settings {
             max_clients: base.max_clients.max(self.clients),
             max_servers: base.max_servers.max(self.servers),
             // One keeps the service open.
             max_nodes: base.max_nodes.max(self.clients + self.servers + 1),
-            max_active_requests_per_client: base.max_active_requests_per_client.max(of_a_port),
+            max_active_requests_per_client: base.max_active_requests_per_client.max(active),
             max_loaned_requests: base.max_loaned_requests.max(self.threads),
             max_response_buffer_size: base.max_response_buffer_size.max(1),
             max_borrowed_responses_per_pending_response: base
                 .max_borrowed_responses_per_pending_response
-                .max(of_a_port),
+                .max(held),
             enable_safe_overflow_for_requests: false,
             enable_safe_overflow_for_responses: false,
             client_backpressure: Backpressure::RetryUntilDelivered,
