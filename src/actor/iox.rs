@@ -471,8 +471,8 @@ where
                 Observation::Service {
                     clients: factory.dynamic_config().number_of_clients(),
                     servers: factory.dynamic_config().number_of_servers(),
-                    settings: Self::reported_settings(factory),
-                    listed: Some(Self::listed_ports(factory)),
+                    settings: Box::new(Self::reported_settings(factory)),
+                    listed: Some(Box::new(Self::listed_ports(factory))),
                 }
             }
             Action::UpdateClient { client } => {

@@ -290,10 +290,10 @@ pub enum Observation {
         /// `number_of_servers()`.
         servers: usize,
         /// The static config.
-        settings: ReportedSettings,
+        settings: Box<ReportedSettings>,
         /// `list_clients()` and `list_servers()`, where the host can tell.
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        listed: Option<ListedPorts>,
+        listed: Option<Box<ListedPorts>>,
     },
     /// Dead nodes were looked for and cleaned up.
     CleanedUp {

@@ -103,9 +103,9 @@ pub enum Expected {
     /// State of the service.
     Service {
         /// Its clients.
-        clients: Ports,
+        clients: Box<Ports>,
         /// Its servers.
-        servers: Ports,
+        servers: Box<Ports>,
         /// The settings it was created with.
         settings: Box<Settings>,
     },

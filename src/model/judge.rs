@@ -319,7 +319,7 @@ fn inspected_promise(prediction: &Prediction, observation: &Observation) -> Opti
                     && servers.may_be_listed_as(&listed.servers)
             });
             if clients.count().contains(c) && servers.count().contains(s) && are_listed {
-                (reported_as(settings) != *reported).then_some(Promise::SettingsAreKept)
+                (reported_as(settings) != **reported).then_some(Promise::SettingsAreKept)
             } else {
                 Some(Promise::PortCounts)
             }

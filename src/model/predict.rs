@@ -97,7 +97,8 @@ impl Model {
             Action::InspectServer { server } => self.predict_server(server),
             Action::InspectService { .. } => {
                 let settings = Box::new(self.settings.clone());
-                let (clients, servers) = (self.existing_clients(), self.existing_servers());
+                let clients = Box::new(self.existing_clients());
+                let servers = Box::new(self.existing_servers());
                 must(Promise::PortCounts, Expected::Service { clients, servers, settings })
             }
             Action::Kill { .. } => must(Promise::DeadNodeIsCleanedUp, Expected::CleanedUp),

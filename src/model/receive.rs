@@ -214,6 +214,9 @@ impl Model {
             }
         }
         let blocks = Switch::OldResponsesCountAsBorrowed;
+        if !self.quirks.contains(&blocks) {
+            return tolerated;
+        }
         // Also a server that was gone before the request was sent.
         let held_of = self.responses.values().filter(|held| held.client == client);
         let stale_of = self.stale.iter().filter(|(of, _)| *of == client);
@@ -229,7 +232,7 @@ impl Model {
                 && old + self.held_responses_of(key, server)
                     >= self.settings.max_borrowed_responses_per_pending_response
         });
-        if self.quirks.contains(&blocks) && counts_old_ones {
+        if counts_old_ones {
             tolerated.push((blocks, Expected::Refused("ExceedsMaxBorrows")));
         }
         tolerated

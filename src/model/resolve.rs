@@ -263,26 +263,32 @@ impl Model {
     /// Whether a known quirk makes this loan ruin the process.
     fn steers_around(&self, len: usize, strategy: Strategy) -> bool {
         let knows = |switch| self.quirks.contains(&switch);
+        let may_overflow = || len >= SHORTEST_OVERFLOWING || self.largest_segment(len).is_none();
         strategy.is_dynamic()
-            && (len >= SHORTEST_OVERFLOWING && knows(Switch::ImpossibleLoanOverflows)
+            && (knows(Switch::ImpossibleLoanOverflows) && may_overflow()
                 || knows(Switch::ImpossibleLocalLoanPanics) && self.needs_too_much_heap(len))
     }
 
-    /// Whether a segment with chunks of this length, at most twice as long with
-    /// `PowerOfTwo`, might be more than this machine has as heap; shared memory takes no
-    /// room before it is written to.
+    /// Whether a segment with chunks of this length might be more than this machine has as
+    /// heap; shared memory takes no room before it is written to.
     fn needs_too_much_heap(&self, len: usize) -> bool {
+        self.largest_segment(len).is_none_or(|size| size > AFFORDABLE_HEAP)
+    }
+
+    /// Bytes of a segment with chunks of this length at most, with `PowerOfTwo` twice as long;
+    /// `None` if that is no `usize`.
+    fn largest_segment(&self, len: usize) -> Option<usize> {
         let s = &self.settings;
         let alignment = s.request_payload_alignment.max(s.response_payload_alignment);
         // iceoryx2 pads every element, not only the first.
         let element = s.payload.largest_element().next_multiple_of(alignment);
-        let chunk = len.saturating_add(1).saturating_mul(element);
+        let chunk = len.checked_add(1)?.checked_mul(element)?;
         let per_request = s.max_response_buffer_size
             + s.max_borrowed_responses_per_pending_response
             + MOST_RESPONSE_LOANS;
         let responses = 2 * s.max_clients * s.max_active_requests_per_client * per_request;
         let requests = 2 * s.max_servers * s.max_active_requests_per_client + s.max_loaned_requests;
-        chunk.saturating_mul(2 * responses.max(requests)) > AFFORDABLE_HEAP
+        chunk.checked_mul(2 * responses.max(requests))
     }
 
     /// Whether a known quirk may make the server's next loan ruin the process.
@@ -384,5 +390,34 @@ impl Action {
         };
         // An action only names objects the model has.
         found.unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        actor::Observation,
+        scenario::{LoanForm, Settings},
+    };
+
+    /// The action of a loan by a dynamic client, living with the quirk of overflowing loans.
+    fn loan_of(len: usize, alignment: usize) -> Option<Action> {
+        let settings = Settings { request_payload_alignment: alignment, ..Settings::default() };
+        let mut model = Model::new(settings, [Switch::ImpossibleLoanOverflows].into());
+        let join = model.resolve(&Step::Join { how: OpenMode::Create, require: None })?;
+        model.apply(&join, &Observation::Done);
+        let create = model.resolve(&Step::create_client(0, Strategy::BestFit, 8))?;
+        let (hint, backpressure, active) = (8, None, None);
+        let id = Default::default();
+        model.apply(&create, &Observation::PortCreated { id, hint, backpressure, active });
+        model.resolve(&Step::LoanRequest { client: 0, len, form: LoanForm::Default })
+    }
+
+    #[test]
+    fn a_loan_that_overflows_only_with_its_padding_is_steered_around_as_well() {
+        assert!(loan_of(SHORTEST_IMPOSSIBLE, 1).is_some());
+        assert!(loan_of(SHORTEST_IMPOSSIBLE, 4096).is_none());
+        assert!(loan_of(SHORTEST_OVERFLOWING, 1).is_none());
     }
 }
