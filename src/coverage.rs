@@ -351,7 +351,7 @@ fn occasions_in_order(promise: Promise) -> Vec<Occasion> {
         P::ClientLimit => &[K::CreateClient],
         P::ServerLimit => &[K::CreateServer],
         P::NodeLimit | P::OpenChecksRequirements | P::CreateAndOpen => &[K::Join],
-        P::PortCounts => &[K::InspectService],
+        P::PortCounts | P::ListedPortsAreDescribed => &[K::InspectService],
         P::SettingsAreKept => &[K::InspectService, K::CreateClient, K::CreateServer],
         P::DeadNodeIsListed | P::DeadNodeIsCleanedUp => &[K::Kill],
     };

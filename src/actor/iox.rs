@@ -281,11 +281,11 @@ where
     fn listed_ports(factory: &version::Factory<S, Req, Res>) -> ListedPorts {
         let mut listed = ListedPorts { clients: Vec::new(), servers: Vec::new() };
         factory.dynamic_config().list_clients(|details| {
-            listed.clients.push(PortId(details.client_id.value()));
+            listed.clients.push(version::listed_client(details));
             CallbackProgression::Continue
         });
         factory.dynamic_config().list_servers(|details| {
-            listed.servers.push(PortId(details.server_id.value()));
+            listed.servers.push(version::listed_server(details));
             CallbackProgression::Continue
         });
         listed.clients.sort();

@@ -214,13 +214,36 @@ pub struct ReportedSettings {
     pub flags: [bool; 3],
 }
 
-/// The ids of all ports a service lists, in ascending order.
+/// All ports a service lists, in ascending order of their ids.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[allow(missing_docs)]
 pub struct ListedPorts {
-    pub clients: Vec<PortId>,
-    pub servers: Vec<PortId>,
+    pub clients: Vec<ListedPort>,
+    pub servers: Vec<ListedPort>,
+}
+
+/// A port as its service describes it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct ListedPort {
+    /// Its id.
+    pub id: PortId,
+    /// `max_slice_len`: "the current maximum length of a slice", in elements.
+    pub longest: usize,
+    /// Whether its data segment can be resized.
+    pub is_dynamic: bool,
+    /// A client's `max_active_requests`, where the release has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub active: Option<usize>,
+}
+
+impl fmt::Display for ListedPort {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = if self.is_dynamic { "dynamic" } else { "static" };
+        write!(f, "a {kind} port, max_slice_len {}", self.longest)?;
+        self.active.map_or(Ok(()), |active| write!(f, ", {active} active"))
+    }
 }
 
 /// What an action returned.

@@ -7,10 +7,13 @@ use std::fmt::Debug;
 
 use iceoryx2::{
     prelude::*,
-    service::header::request_response::{RequestHeader, ResponseHeader},
+    service::{
+        dynamic_config::request_response::{ClientDetails, ServerDetails},
+        header::request_response::{RequestHeader, ResponseHeader},
+    },
 };
 
-use super::{Observation, PortId};
+use super::{ListedPort, Observation, PortId};
 use crate::scenario::{Backpressure, Scenario, Step};
 
 /// Version of the iceoryx2 this crate is compiled against.
@@ -88,6 +91,35 @@ where
     Res: Sendable + Debug + ?Sized,
 {
     PortId(server.id().value())
+}
+
+/// A client as the service lists it.
+pub(super) fn listed_client(details: &ClientDetails) -> ListedPort {
+    #[cfg(iox2_at_least_0_10)]
+    let active = Some(details.max_active_requests);
+    #[cfg(not(iox2_at_least_0_10))]
+    let active = None;
+    ListedPort {
+        id: PortId(details.client_id.value()),
+        longest: details.max_slice_len,
+        is_dynamic: is_dynamic(&details.data_segment_type),
+        active,
+    }
+}
+
+/// A server as the service lists it.
+pub(super) fn listed_server(details: &ServerDetails) -> ListedPort {
+    ListedPort {
+        id: PortId(details.server_id.value()),
+        longest: details.max_slice_len,
+        is_dynamic: is_dynamic(&details.data_segment_type),
+        active: None,
+    }
+}
+
+/// The type itself has no public name.
+fn is_dynamic(data_segment: &impl Debug) -> bool {
+    format!("{data_segment:?}") == "Dynamic"
 }
 
 /// The number of elements of a request as its header announces it.

@@ -6,7 +6,7 @@ use smallvec::SmallVec;
 
 use super::{Promise, Switch};
 use crate::{
-    actor::PortId,
+    actor::{ListedPort, PortId},
     payload::MessageId,
     scenario::{Backpressure, Settings},
 };
@@ -26,9 +26,39 @@ pub struct Candidate {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Ports {
     /// They exist.
-    pub sure: Vec<PortId>,
+    pub sure: Vec<PortDetails>,
     /// Their handles are gone, but not what came out of them.
     pub lingering: Vec<PortId>,
+}
+
+/// How a service has to describe a port.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PortDetails {
+    /// Its id.
+    pub id: PortId,
+    /// The longest slice it can loan at the moment, in elements.
+    pub longest: RangeInclusive<usize>,
+    /// Whether it can grow.
+    pub is_dynamic: bool,
+    /// Clients: the requests that may be active.
+    pub active: Option<usize>,
+}
+
+impl PortDetails {
+    fn describes(&self, listed: &ListedPort) -> bool {
+        self.longest.contains(&listed.longest)
+            && self.is_dynamic == listed.is_dynamic
+            && (listed.active.is_none() || listed.active == self.active)
+    }
+}
+
+impl fmt::Display for PortDetails {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = if self.is_dynamic { "dynamic" } else { "static" };
+        let or_more = if self.longest.start() < self.longest.end() { " or more" } else { "" };
+        write!(f, "a {kind} port, max_slice_len {}{or_more}", self.longest.start())?;
+        self.active.map_or(Ok(()), |active| write!(f, ", {active} active"))
+    }
 }
 
 impl Ports {
@@ -41,11 +71,25 @@ impl Ports {
     /// Whether the service may list these: every port that exists, each once, and none that
     /// does not.
     #[must_use]
-    pub fn may_be_listed_as(&self, listed: &[PortId]) -> bool {
-        let times = |port: &PortId| listed.iter().filter(|other| *other == port).count();
-        self.sure.iter().all(|port| times(port) == 1)
-            && self.lingering.iter().all(|port| times(port) <= 1)
-            && listed.iter().all(|port| self.sure.contains(port) || self.lingering.contains(port))
+    pub fn may_be_listed_as(&self, listed: &[ListedPort]) -> bool {
+        let times = |port: PortId| listed.iter().filter(|other| other.id == port).count();
+        let exists = |port: &ListedPort| {
+            self.sure.iter().any(|sure| sure.id == port.id) || self.lingering.contains(&port.id)
+        };
+        self.sure.iter().all(|port| times(port.id) == 1)
+            && self.lingering.iter().all(|port| times(*port) <= 1)
+            && listed.iter().all(exists)
+    }
+
+    /// The first port that is not described as it is: how it has to be, and how it is listed.
+    #[must_use]
+    pub fn wrongly_described<'a>(
+        &self,
+        listed: &'a [ListedPort],
+    ) -> Option<(&PortDetails, &'a ListedPort)> {
+        let listed_as = |port: PortId| listed.iter().find(|other| other.id == port);
+        let mut all = self.sure.iter().filter_map(|port| Some((port, listed_as(port.id)?)));
+        all.find(|(details, port)| !details.describes(port))
     }
 }
 

@@ -5,7 +5,7 @@ use smallvec::smallvec;
 
 use super::{Candidate, Expected, Prediction, Promise, Promises, Switch};
 use crate::{
-    actor::{Action, Observation, Received, ReportedSettings},
+    actor::{Action, ListedPorts, Observation, Received, ReportedSettings},
     payload::{Mismatch, Owner},
     scenario::Settings,
 };
@@ -136,11 +136,17 @@ fn hold_against(
             }
             checked = checked.with(&[Promise::DisconnectHintArrives]);
         }
-        Observation::Service { settings, .. } => {
+        Observation::Service { settings, listed, .. } => {
             if let Some(promise) = inspected_promise(prediction, observation) {
+                if promise == Promise::ListedPortsAreDescribed {
+                    return Err(wrongly_described(prediction, listed.as_deref()));
+                }
                 return Err(breach(promise, format!("{}, {settings:?}", summary(observation))));
             }
             checked = checked.with(&[Promise::SettingsAreKept]);
+            if listed.as_ref().is_some_and(|l| !(l.clients.is_empty() && l.servers.is_empty())) {
+                checked = checked.with(&[Promise::ListedPortsAreDescribed]);
+            }
         }
         Observation::PortCreated { active, .. } => {
             if !allows(prediction, observation) {
@@ -318,14 +324,33 @@ fn inspected_promise(prediction: &Prediction, observation: &Observation) -> Opti
                 clients.may_be_listed_as(&listed.clients)
                     && servers.may_be_listed_as(&listed.servers)
             });
-            if clients.count().contains(c) && servers.count().contains(s) && are_listed {
-                (reported_as(settings) != **reported).then_some(Promise::SettingsAreKept)
-            } else {
+            if !(clients.count().contains(c) && servers.count().contains(s) && are_listed) {
                 Some(Promise::PortCounts)
+            } else if reported_as(settings) != **reported {
+                Some(Promise::SettingsAreKept)
+            } else {
+                let described = listed.as_ref().is_none_or(|listed| {
+                    clients.wrongly_described(&listed.clients).is_none()
+                        && servers.wrongly_described(&listed.servers).is_none()
+                });
+                (!described).then_some(Promise::ListedPortsAreDescribed)
             }
         }
         _ => Some(prediction.promise),
     }
+}
+
+/// The port that is listed otherwise than it is.
+fn wrongly_described(prediction: &Prediction, listed: Option<&ListedPorts>) -> Breach {
+    let found = prediction.allowed.iter().find_map(|expected| match (expected, listed) {
+        (Expected::Service { clients, servers, .. }, Some(listed)) => clients
+            .wrongly_described(&listed.clients)
+            .or_else(|| servers.wrongly_described(&listed.servers)),
+        _ => None,
+    });
+    let (expected, observed) =
+        found.map(|(details, port)| (details.to_string(), port.to_string())).unwrap_or_default();
+    Breach { promise: Promise::ListedPortsAreDescribed, expected, observed }
 }
 
 fn reported_as(settings: &Settings) -> ReportedSettings {

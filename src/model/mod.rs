@@ -52,7 +52,7 @@ use crate::{
     scenario::{Settings, Strategy},
 };
 
-pub use expected::{Candidate, Expected, Ports, Prediction};
+pub use expected::{Candidate, Expected, PortDetails, Ports, Prediction};
 pub use promise::Promise;
 pub use promises::Promises;
 pub use quirk::{Switch, steered};

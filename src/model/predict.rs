@@ -6,8 +6,8 @@ use litemap::LiteMap;
 use smallvec::{SmallVec, smallvec};
 
 use super::{
-    Active, Expected, GROWTHS, Model, Port, Ports, Prediction, Promise, SHORTEST_IMPOSSIBLE,
-    Switch, TargetState,
+    Active, Expected, GROWTHS, Model, Port, PortDetails, Ports, Prediction, Promise,
+    SHORTEST_IMPOSSIBLE, Switch, TargetState,
 };
 use crate::{
     actor::{Action, Key, version},
@@ -95,12 +95,7 @@ impl Model {
             Action::InspectPending { pending } => self.predict_pending(pending),
             Action::InspectActive { active } => self.predict_active(active),
             Action::InspectServer { server } => self.predict_server(server),
-            Action::InspectService { .. } => {
-                let settings = Box::new(self.settings.clone());
-                let clients = Box::new(self.existing_clients());
-                let servers = Box::new(self.existing_servers());
-                must(Promise::PortCounts, Expected::Service { clients, servers, settings })
-            }
+            Action::InspectService { .. } => self.predict_service(),
             Action::Kill { .. } => must(Promise::DeadNodeIsCleanedUp, Expected::CleanedUp),
             // Sending to somebody who is gone is fine, see CT
             // `responses_can_be_received_when_client_no_longer_exists`.
@@ -170,6 +165,30 @@ impl Model {
                 tolerate(Switch::FailedGrowthSticks, "InternalFailure");
             }
         }
+    }
+
+    fn predict_service(&self) -> Prediction {
+        let expected = |clients, servers| Expected::Service {
+            clients: Box::new(clients),
+            servers: Box::new(servers),
+            settings: Box::new(self.settings.clone()),
+        };
+        let (mut clients, mut servers) = (self.existing_clients(), self.existing_servers());
+        let mut prediction = must(Promise::PortCounts, expected(clients.clone(), servers.clone()));
+        let quirk = Switch::ListedLengthIgnoresGrowth;
+        if self.quirks.contains(&quirk) {
+            let hints = |details: &mut Ports, ports: &LiteMap<Key, Port>| {
+                for details in &mut details.sure {
+                    if let Some(port) = ports.values().find(|port| port.id == details.id) {
+                        details.longest = port.hint..=*details.longest.end();
+                    }
+                }
+            };
+            hints(&mut clients, &self.clients);
+            hints(&mut servers, &self.servers);
+            prediction.tolerated.push((quirk, expected(clients, servers)));
+        }
+        prediction
     }
 
     fn existing_clients(&self) -> Ports {
@@ -402,13 +421,25 @@ impl Model {
 
 /// The ports that have a handle, and those that exist only through what came out of them.
 fn ports(all: &LiteMap<Key, Port>, lives: impl Fn(Key) -> bool) -> Ports {
-    let ids = |handle: bool| {
-        all.iter()
-            .filter(|(key, port)| port.handle == handle && (handle || lives(**key)))
-            .map(|(_, port)| port.id)
-            .collect()
-    };
-    Ports { sure: ids(true), lingering: ids(false) }
+    let lingers = |(key, port): &(&Key, &Port)| !port.handle && lives(**key);
+    Ports {
+        sure: all.values().filter(|port| port.handle).map(Port::details).collect(),
+        lingering: all.iter().filter(lingers).map(|(_, port)| port.id).collect(),
+    }
+}
+
+impl Port {
+    /// What is to be said of it while it exists. That it "grows" to more than was asked for is
+    /// nowhere forbidden, so there is no upper end once it has.
+    fn details(&self) -> PortDetails {
+        let has_grown = self.longest > self.hint;
+        PortDetails {
+            id: self.id,
+            longest: if has_grown { self.longest..=usize::MAX } else { self.hint..=self.hint },
+            is_dynamic: self.strategy.is_dynamic(),
+            active: self.is_client().then_some(self.active),
+        }
+    }
 }
 
 fn port_creation(

@@ -154,6 +154,8 @@ promises! {
         "create fails with AlreadyExists, open with DoesNotExist, open_or_create does both";
     PortCounts = "port-counts", Documented, "service/dynamic_config/request_response.rs number_of_clients, number_of_servers, list_clients, list_servers":
         "the service counts and lists exactly the clients and servers that exist, each once";
+    ListedPortsAreDescribed = "listed-ports-are-described", Documented, "service/dynamic_config/request_response.rs ClientDetails, ServerDetails":
+        "list_clients and list_servers describe a port as it is: the current maximum length of a slice, whether it can grow, its active requests";
     DeadNodeIsListed = "dead-node-is-listed", Documented, "node/mod.rs NodeState::Dead, Node::list; config.rs cleanup_dead_nodes_on_creation, _on_destruction, _on_open":
         "the node of a process that died without dropping it is listed as dead until somebody cleans up, which nobody does in passing where the config says so";
     DeadNodeIsCleanedUp = "dead-node-is-cleaned-up", Documented, "node/mod.rs Node::try_cleanup_dead_nodes":

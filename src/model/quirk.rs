@@ -85,6 +85,8 @@ pub enum Switch {
     EmptyReceiveForgetsGoneServer,
     /// What belongs to a killed peer may stay connected after the clean-up.
     KilledPeerStaysConnected,
+    /// A port that has grown may be listed with the length it began with.
+    ListedLengthIgnoresGrowth,
     /// Requests of clients that are gone, discarded by a server, may keep memory mapped and
     /// count as borrowed.
     DiscardedRequestKeepsMemory,

@@ -8,6 +8,8 @@ mod backpressure;
 mod command_line;
 mod concurrent;
 mod config_files;
+#[cfg(iox2_at_least_0_10)]
+mod degradation;
 mod example_programs;
 mod gate;
 mod growth;
@@ -18,4 +20,5 @@ mod many_growths;
 mod port_limits;
 mod quirks;
 mod teeth;
+mod values;
 mod waiting;

@@ -215,6 +215,32 @@ pub(super) static ALL: &[Sabotage] = &[
         },
     },
     Sabotage {
+        id: "listed-length-one-longer",
+        breaks: Promise::ListedPortsAreDescribed,
+        what: "a client is listed with a max_slice_len one longer than it is",
+        trick: || {
+            lie(|_, _, mut truth| {
+                if let Observation::Service { listed: Some(listed), .. } = &mut truth {
+                    listed.clients.iter_mut().for_each(|port| port.longest += 1);
+                }
+                truth
+            })
+        },
+    },
+    Sabotage {
+        id: "listed-server-cannot-grow",
+        breaks: Promise::ListedPortsAreDescribed,
+        what: "every server is listed as static",
+        trick: || {
+            lie(|_, _, mut truth| {
+                if let Observation::Service { listed: Some(listed), .. } = &mut truth {
+                    listed.servers.iter_mut().for_each(|port| port.is_dynamic = false);
+                }
+                truth
+            })
+        },
+    },
+    Sabotage {
         id: "other-backpressure",
         breaks: Promise::SettingsAreKept,
         what: "a port reports the other strategy for full buffers",
