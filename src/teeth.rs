@@ -158,7 +158,12 @@ impl Hunt<'_> {
         let trial = match self.sabotage.breaks {
             Promise::StrategiesAgree => Trial::AgainstOtherStrategies,
             Promise::VariantsAgree => Trial::AgainstVariant(Variant::Local),
-            Promise::DeadNodeIsListed | Promise::DeadNodeIsCleanedUp => Layout::Apart.into(),
+            // Threads have one process, and nobody in it is killed.
+            Promise::DeadNodeIsListed | Promise::DeadNodeIsCleanedUp
+                if scenario.concurrent.is_none() =>
+            {
+                Layout::Apart.into()
+            }
             _ => Layout::Together.into(),
         };
         trial.judge(&mut self.runner, scenario, false)
