@@ -293,9 +293,12 @@ where
         ..Board::default()
     });
     let (logs, received) = channel();
+    // Only newer releases have names that are `Copy`.
+    #[allow(clippy::clone_on_copy)]
+    let service = service.clone();
     let setting = Setting {
         config: config.clone(),
-        service: *service,
+        service,
         settings: traffic.settings(settings),
         traffic: traffic.clone(),
         board: Arc::clone(&board),

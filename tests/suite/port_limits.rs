@@ -6,7 +6,7 @@
 //! model. The limits differ from iceoryx2's defaults, so a setting that does not arrive
 //! shows.
 
-use std::path::Path;
+use std::{fs, path::Path};
 
 use iox2_gauntlet::{
     actor::{Action, Host, Key, Observation, iox::InProcess, version},
@@ -14,7 +14,7 @@ use iox2_gauntlet::{
     model::Promise,
     payload::MessageId,
     runner::{Layout, Runner},
-    sandbox::Sandbox,
+    sandbox::{Owner, Sandbox},
     scenario::{LoanForm, OpenMode, Scenario, Settings, SettingsVia, Strategy},
 };
 
@@ -340,4 +340,16 @@ fn two_domains_with_one_service_name_do_not_see_each_other() {
     assert_eq!(send(&mut far), Observation::Sent { servers: 1 });
     let received = perform(&mut far, receive);
     assert!(matches!(received, Observation::Received(_)), "{received:?}");
+    assert_confined();
+}
+
+/// What iceoryx2 maps in this process belongs to the domain of some sandbox: not only services
+/// and ports, also what connects them.
+fn assert_confined() {
+    let maps = fs::read_to_string("/proc/self/maps").unwrap();
+    let names: Vec<&str> = maps.lines().filter_map(|line| line.split("/dev/shm/").nth(1)).collect();
+    assert!(names.iter().any(|name| name.ends_with(".rx")), "connections are mapped: {names:?}");
+    let is_ours = |name: &&str| Owner::of_file_name(name).is_some();
+    let others: Vec<_> = names.iter().filter(|name| !is_ours(name)).collect();
+    assert!(others.is_empty(), "outside of every domain: {others:?}");
 }
