@@ -20,7 +20,8 @@
 //! ```
 //!
 //! Data flows one way: a scenario knows nothing of iceoryx2, the model never calls it, an
-//! actor never judges.
+//! actor never judges. Of traffic that threads make at the same time nothing can be predicted:
+//! [`actor::concurrent`] logs it, [`model::concurrent`] judges the logs.
 //!
 //! | module | has |
 //! | --- | --- |

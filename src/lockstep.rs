@@ -1,5 +1,8 @@
 //! Scenario in, outcome out: model and host take every step together.
 //!
+//! Concurrent traffic, if a scenario has some, comes before the steps and is judged when it
+//! is over.
+//!
 //! After the steps the run *settles*: every message is dropped, the service is put
 //! under full load (each limit reached on every port, which a leaked loan, borrow or
 //! chunk makes impossible), and then everything is dropped.
