@@ -1,8 +1,10 @@
 //! Lets threads talk to each other over iceoryx2 as they like, and logs what each of them
 //! did and saw.
 
+mod client;
+mod server;
+
 use std::{
-    collections::VecDeque,
     ops::ControlFlow,
     sync::{
         Arc,
@@ -17,14 +19,13 @@ use iceoryx2::prelude::*;
 
 use super::{
     HostError, Observation, PortId,
-    iox::{received_request, received_response},
-    message::{Memory, Payload, Wanted},
+    message::{Memory, Payload},
     open::{self, Obtain},
     version,
 };
 use crate::{
-    payload::{self, MessageId, Mismatch},
-    scenario::{Concurrent, LoanForm, OpenMode, Settings, Strategy, concurrent::WINDOW},
+    payload::{MessageId, Mismatch},
+    scenario::{Concurrent, LoanForm, OpenMode, Settings, Strategy},
 };
 
 /// A thread gives up after so long without anything happening anywhere ...
@@ -315,11 +316,11 @@ where
     let mut handles = Vec::new();
     for port in 0..traffic.servers {
         let setting = setting.clone();
-        handles.push(thread::spawn(move || server::<S, Req, Res>(&setting, port)));
+        handles.push(thread::spawn(move || server::live::<S, Req, Res>(&setting, port)));
     }
     for port in 0..traffic.clients {
         let setting = setting.clone();
-        handles.push(thread::spawn(move || client::<S, Req, Res>(&setting, port)));
+        handles.push(thread::spawn(move || client::live::<S, Req, Res>(&setting, port)));
     }
     drop(setting);
     let mut all = Logs::default();
@@ -384,348 +385,8 @@ fn memory_of(traffic: &Concurrent, strategy: Strategy) -> Memory {
     Memory { strategy: Some(strategy), hint: traffic.hint_of(strategy) }
 }
 
-/// The life of a client port and of the threads that share it.
-fn client<S, Req, Res>(setting: &Setting, port: usize)
-where
-    S: Share,
-    Req: Payload + ?Sized,
-    Res: Payload + ?Sized,
-    version::Builder<S, Req, Res>: Obtain<S, Req, Res>,
-{
-    let Setting { traffic, board, logs, .. } = setting;
-    let _end = EndOnPanic(board);
-    let who = |n| Who::Client { port, thread: port * traffic.threads + n };
-    let mut all: Vec<Vec<Event>> = Vec::new();
-    let mut add = |more: Vec<Vec<Event>>| {
-        all.resize_with(all.len().max(more.len()), Vec::new);
-        all.iter_mut().zip(more).for_each(|(all, more)| all.extend(more));
-    };
-    let turn = |turn: usize| -> Result<Vec<Vec<Event>>, String> {
-        let (_node, factory) = join::<S, Req, Res>(setting)?;
-        let builder = factory.client_builder();
-        let builder = Req::client_memory(builder, memory_of(traffic, traffic.client_strategy));
-        let client = builder.create().map_err(|error| format!("{error:?}"))?;
-        let share = |sequence| traffic.requests * sequence / traffic.turns;
-        let sequences = share(turn)..share(turn + 1);
-        Ok(S::share_client(&client, traffic.threads, &|client, n| {
-            let thread = port * traffic.threads + n;
-            Asking { setting, thread, origin: version::client_id(client), log: Vec::new() }
-                .ask(client, sequences.clone())
-        }))
-    };
-    for n in 0..traffic.turns {
-        if board.is_over() {
-            break;
-        }
-        match turn(n) {
-            Ok(events) => add(events),
-            Err(error) => {
-                board.end();
-                add(vec![vec![Event::NotCreated(error)]]);
-            }
-        }
-    }
-    board.clients_left.fetch_sub(1, Ordering::Relaxed);
-    let logs_of_threads = all.into_iter().enumerate().map(|(n, events)| (who(n), events));
-    // Nobody reads them any more if it is over.
-    let _ = logs.send(logs_of_threads.collect());
-}
-
-/// A request that waits for its responses.
-struct Open<P> {
-    pending: P,
-    id: MessageId,
-    missing: usize,
-}
-
-/// A thread of a client.
-struct Asking<'a> {
-    setting: &'a Setting,
-    thread: usize,
-    origin: PortId,
-    log: Vec<Event>,
-}
-
-impl Asking<'_> {
-    fn ask<S, Req, Res>(
-        mut self,
-        client: &version::Client<S, Req, Res>,
-        sequences: std::ops::Range<usize>,
-    ) -> Vec<Event>
-    where
-        S: Service,
-        Req: Payload + ?Sized,
-        Res: Payload + ?Sized,
-    {
-        let Setting { traffic, board, settings, .. } = self.setting;
-        let mut patience = Patience::new(board);
-        let on_time = traffic.servers - usize::from(traffic.comes_late(traffic.servers - 1));
-        while board.servers_ready.load(Ordering::Relaxed) < on_time {
-            if board.is_over() {
-                return self.log;
-            }
-            if patience.wait().is_break() {
-                return self.give_up(Event::GaveUpOnServers);
-            }
-        }
-        let mut open: VecDeque<Open<version::PendingResponse<S, Req, Res>>> = VecDeque::new();
-        let mut held = VecDeque::new();
-        let mut next = sequences.start;
-        let mut let_go = board.let_go[self.thread].load(Ordering::Relaxed);
-        while next < sequences.end || !open.is_empty() {
-            if board.is_over() {
-                return self.log;
-            }
-            let mut is_idle = true;
-            if next < sequences.end && open.len() < WINDOW {
-                let Some(sent) = self.send(client, Concurrent::request(self.thread, next)) else {
-                    board.end();
-                    return self.log;
-                };
-                let_go += sent.pending.number_of_server_connections();
-                open.push_back(sent);
-                next += 1;
-                is_idle = false;
-            }
-            for Open { pending, id, missing } in &mut open {
-                if *missing == 0 {
-                    continue;
-                }
-                match received_response::<S, Req, Res>(pending, settings) {
-                    Ok(Some((response, intact, observation))) => {
-                        board.advance();
-                        self.log.push(Event::GotResponse(*id, observation));
-                        held.push_back((response, intact));
-                        *missing -= 1;
-                        is_idle = false;
-                    }
-                    Ok(None) => {}
-                    Err(error) => {
-                        self.log.push(Event::GotResponse(*id, Observation::Refused(error)));
-                        board.end();
-                        return self.log;
-                    }
-                }
-                while held.len() > traffic.hold {
-                    let (response, id) = held.pop_front().into_iter().next().unzip();
-                    if let (Some(response), Some(Some(id))) = (&response, id) {
-                        self.reread(id, Res::received_response(response));
-                    }
-                }
-            }
-            // The oldest first: one that is missing a response keeps the later ones.
-            while open.front().is_some_and(|open| open.missing == 0)
-                && let Some(done) = open.pop_front()
-            {
-                self.reread(done.id, Req::sent_request(&done.pending));
-                self.log.push(Event::Completed(done.id, done.pending.has_response()));
-            }
-            if !is_idle {
-                continue;
-            }
-            if patience.wait().is_break()
-                && let Some(Open { id, missing, .. }) = open.front()
-            {
-                let event = Event::GaveUp(*id, *missing);
-                return self.give_up(event);
-            }
-        }
-        for (response, id) in held {
-            if let Some(id) = id {
-                self.reread(id, Res::received_response(&response));
-            }
-        }
-        // Who leaves while a server still holds a request of his takes part in another game:
-        // what becomes of those who come after him.
-        while board.let_go[self.thread].load(Ordering::Relaxed) < let_go {
-            if board.is_over() {
-                return self.log;
-            }
-            if patience.wait().is_break() {
-                return self.give_up(Event::GaveUpOnServers);
-            }
-        }
-        self.log
-    }
-
-    fn send<S, Req, Res>(
-        &mut self,
-        client: &version::Client<S, Req, Res>,
-        id: MessageId,
-    ) -> Option<Open<version::PendingResponse<S, Req, Res>>>
-    where
-        S: Service,
-        Req: Payload + ?Sized,
-        Res: Payload + ?Sized,
-    {
-        let Setting { traffic, board, settings, .. } = self.setting;
-        let alignment = settings.request_payload_alignment;
-        let wanted = Wanted { id, len: traffic.len_of(id), form: form_of(id), alignment };
-        let (loan, observation) = Req::loan_request(client, wanted);
-        self.log.push(Event::Loaned(id, wanted.form, observation));
-        let mut loan = loan?;
-        *loan.user_header_mut() = id.seal();
-        let least = board.servers_ready.load(Ordering::Relaxed);
-        let sent = loan.send();
-        let most = board.servers_begun.load(Ordering::Relaxed);
-        board.advance();
-        board.asked.fetch_add(1, Ordering::Relaxed);
-        let (pending, observation) = match sent {
-            Ok(pending) => {
-                let servers = pending.number_of_server_connections();
-                (Some((pending, servers)), Observation::Sent { servers })
-            }
-            Err(error) => (None, Observation::Refused(format!("{error:?}"))),
-        };
-        self.log.push(Event::Asked { id, origin: self.origin, least, most, observation });
-        pending.map(|(pending, servers)| Open { pending, id, missing: servers * traffic.responses })
-    }
-
-    fn reread<P: Payload + ?Sized>(&mut self, id: MessageId, payload: &P) {
-        self.log.push(Event::Reread(id, payload::check(id, payload.bytes()).err()));
-    }
-
-    fn give_up(mut self, event: Event) -> Vec<Event> {
-        self.setting.board.end();
-        self.log.push(event);
-        self.log
-    }
-}
-
 /// Both ways of loaning take their turns.
 fn form_of(id: MessageId) -> LoanForm {
     let (_, sequence) = Concurrent::sender_of(id);
     if sequence % 4 == 3 { LoanForm::Default } else { LoanForm::WriteFromSlice }
-}
-
-/// The life of a server port and of the threads that share it.
-fn server<S, Req, Res>(setting: &Setting, port: usize)
-where
-    S: Share,
-    Req: Payload + ?Sized,
-    Res: Payload + ?Sized,
-    version::Builder<S, Req, Res>: Obtain<S, Req, Res>,
-{
-    let Setting { traffic, board, logs, .. } = setting;
-    let _end = EndOnPanic(board);
-    let all_requests = traffic.clients * traffic.requests;
-    // The clients go on without it, so there is nothing to lose patience over.
-    while traffic.comes_late(port) && board.asked.load(Ordering::Relaxed) < all_requests / 3 {
-        if board.is_over() || board.clients_left.load(Ordering::Relaxed) == 0 {
-            return;
-        }
-        thread::yield_now();
-    }
-    board.servers_begun.fetch_add(1, Ordering::Relaxed);
-    let create = || -> Result<Vec<Vec<Event>>, String> {
-        let (_node, factory) = join::<S, Req, Res>(setting)?;
-        let builder = factory.server_builder();
-        let builder = Res::server_memory(builder, memory_of(traffic, traffic.server_strategy));
-        let server = builder.create().map_err(|error| format!("{error:?}"))?;
-        board.servers_ready.fetch_add(1, Ordering::Relaxed);
-        board.advance();
-        Ok(S::share_server(&server, traffic.threads, &|server, _| {
-            Answering { setting, port, origin: version::server_id(server), log: Vec::new() }
-                .answer(server)
-        }))
-    };
-    let events = create().unwrap_or_else(|error| {
-        board.end();
-        vec![vec![Event::NotCreated(error)]]
-    });
-    let who = |thread| Who::Server { port, thread };
-    let logs_of_threads = events.into_iter().enumerate().map(|(n, events)| (who(n), events));
-    let _ = logs.send(logs_of_threads.collect());
-}
-
-/// A thread of a server.
-struct Answering<'a> {
-    setting: &'a Setting,
-    port: usize,
-    origin: PortId,
-    log: Vec<Event>,
-}
-
-impl Answering<'_> {
-    fn answer<S, Req, Res>(mut self, server: &version::Server<S, Req, Res>) -> Vec<Event>
-    where
-        S: Service,
-        Req: Payload + ?Sized,
-        Res: Payload + ?Sized,
-    {
-        let Setting { traffic, board, settings, .. } = self.setting;
-        let mut held = VecDeque::new();
-        while !board.is_over() {
-            // Before it looks: what is sent later is nobody's.
-            let is_last_look = board.clients_left.load(Ordering::Relaxed) == 0;
-            let mut keep = traffic.hold;
-            match received_request::<S, Req, Res>(server, settings) {
-                Ok(Some((active, intact, observation))) => {
-                    board.advance();
-                    self.log.push(Event::GotRequest(observation));
-                    if let Some(id) = intact
-                        && self.respond(&active, id).is_break()
-                    {
-                        board.end();
-                        return self.log;
-                    }
-                    held.push_back((active, intact));
-                }
-                Ok(None) if is_last_look => break,
-                Ok(None) => {
-                    keep = 0;
-                    thread::yield_now();
-                }
-                Err(error) => {
-                    self.log.push(Event::GotRequest(Observation::Refused(error)));
-                    board.end();
-                    return self.log;
-                }
-            }
-            while held.len() > keep {
-                let Some((active, id)) = held.pop_front() else { break };
-                if let Some(id) = id {
-                    let payload = Req::received_request(&active);
-                    self.log.push(Event::Reread(id, payload::check(id, payload.bytes()).err()));
-                }
-                drop(active);
-                board.drop_request(id);
-            }
-        }
-        self.log
-    }
-
-    fn respond<S, Req, Res>(
-        &mut self,
-        active: &version::ActiveRequest<S, Req, Res>,
-        request: MessageId,
-    ) -> ControlFlow<()>
-    where
-        S: Service,
-        Req: Payload + ?Sized,
-        Res: Payload + ?Sized,
-    {
-        let Setting { traffic, board, settings, .. } = self.setting;
-        for nth in 0..traffic.responses {
-            let id = Concurrent::response(request, self.port, nth);
-            let alignment = settings.response_payload_alignment;
-            let wanted = Wanted { id, len: traffic.len_of(id), form: form_of(id), alignment };
-            let (loan, observation) = Res::loan_response(active, wanted);
-            self.log.push(Event::Loaned(id, wanted.form, observation));
-            let Some(mut loan) = loan else { return ControlFlow::Break(()) };
-            *loan.user_header_mut() = id.seal();
-            let sent = loan.send();
-            board.advance();
-            let observation = sent.map_or_else(
-                |error| Observation::Refused(format!("{error:?}")),
-                |()| Observation::Done,
-            );
-            let has_failed = observation != Observation::Done;
-            self.log.push(Event::Answered { id, origin: self.origin, observation });
-            if has_failed {
-                return ControlFlow::Break(());
-            }
-        }
-        ControlFlow::Continue(())
-    }
 }

@@ -3,7 +3,7 @@
 use super::{Sabotage, Stage, Trick};
 use crate::{
     actor::{
-        Action, HostError, Observation,
+        HostError,
         concurrent::{Event, Logs},
     },
     model::Promise,
@@ -73,14 +73,6 @@ fn tamper(change: fn(&mut Vec<Event>) -> bool) -> Box<dyn Trick> {
 struct Tampering(fn(&mut Vec<Event>) -> bool);
 
 impl Trick for Tampering {
-    fn perform(
-        &mut self,
-        stage: &mut Stage<'_>,
-        action: &Action,
-    ) -> Result<Observation, HostError> {
-        stage.perform(action)
-    }
-
     fn at_once(&mut self, stage: &mut Stage<'_>, traffic: &Concurrent) -> Result<Logs, HostError> {
         let mut logs = stage.host.at_once(traffic)?;
         let _ = logs.threads.iter_mut().any(|(_, events)| (self.0)(events));

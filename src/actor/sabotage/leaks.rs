@@ -113,14 +113,6 @@ fn write(path: &Path) -> Result<(), HostError> {
 struct Hoarder;
 
 impl Trick for Hoarder {
-    fn perform(
-        &mut self,
-        stage: &mut Stage<'_>,
-        action: &Action,
-    ) -> Result<Observation, HostError> {
-        stage.perform(action)
-    }
-
     fn mapped_objects(&mut self, stage: &mut Stage<'_>) -> Result<usize, HostError> {
         let ports = stage.scene.clients.values().chain(stage.scene.servers.values());
         let outgrown: usize = ports.map(|port| port.growths).sum();

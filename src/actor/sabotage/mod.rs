@@ -77,8 +77,13 @@ impl Sabotage {
 /// What makes a saboteur: what it does instead.
 trait Trick {
     /// Performs the action, or something else, and reports whatever it likes.
-    fn perform(&mut self, stage: &mut Stage<'_>, action: &Action)
-    -> Result<Observation, HostError>;
+    fn perform(
+        &mut self,
+        stage: &mut Stage<'_>,
+        action: &Action,
+    ) -> Result<Observation, HostError> {
+        stage.perform(action)
+    }
 
     /// Re-reads what is held.
     fn audit(&mut self, stage: &mut Stage<'_>) -> Result<Vec<Damage>, HostError> {

@@ -1,0 +1,226 @@
+//! Clients, and the threads that share one.
+
+use std::{collections::VecDeque, sync::atomic::Ordering};
+
+use iceoryx2::prelude::*;
+
+use super::{EndOnPanic, Event, Patience, Setting, Share, Who, form_of, join, memory_of};
+use crate::{
+    actor::{
+        Observation, PortId,
+        iox::received_response,
+        message::{Payload, Wanted},
+        open::Obtain,
+        version,
+    },
+    payload::{self, MessageId},
+    scenario::{Concurrent, concurrent::WINDOW},
+};
+
+/// The life of a client port and of the threads that share it.
+pub(super) fn live<S, Req, Res>(setting: &Setting, port: usize)
+where
+    S: Share,
+    Req: Payload + ?Sized,
+    Res: Payload + ?Sized,
+    version::Builder<S, Req, Res>: Obtain<S, Req, Res>,
+{
+    let Setting { traffic, board, logs, .. } = setting;
+    let _end = EndOnPanic(board);
+    let who = |n| Who::Client { port, thread: port * traffic.threads + n };
+    let mut all: Vec<Vec<Event>> = Vec::new();
+    let mut add = |more: Vec<Vec<Event>>| {
+        all.resize_with(all.len().max(more.len()), Vec::new);
+        all.iter_mut().zip(more).for_each(|(all, more)| all.extend(more));
+    };
+    let turn = |turn: usize| -> Result<Vec<Vec<Event>>, String> {
+        let (_node, factory) = join::<S, Req, Res>(setting)?;
+        let builder = factory.client_builder();
+        let builder = Req::client_memory(builder, memory_of(traffic, traffic.client_strategy));
+        let client = builder.create().map_err(|error| format!("{error:?}"))?;
+        let share = |sequence| traffic.requests * sequence / traffic.turns;
+        let sequences = share(turn)..share(turn + 1);
+        Ok(S::share_client(&client, traffic.threads, &|client, n| {
+            let thread = port * traffic.threads + n;
+            Asking { setting, thread, origin: version::client_id(client), log: Vec::new() }
+                .ask(client, sequences.clone())
+        }))
+    };
+    for n in 0..traffic.turns {
+        if board.is_over() {
+            break;
+        }
+        match turn(n) {
+            Ok(events) => add(events),
+            Err(error) => {
+                board.end();
+                add(vec![vec![Event::NotCreated(error)]]);
+            }
+        }
+    }
+    board.clients_left.fetch_sub(1, Ordering::Relaxed);
+    let logs_of_threads = all.into_iter().enumerate().map(|(n, events)| (who(n), events));
+    // Nobody reads them any more if it is over.
+    let _ = logs.send(logs_of_threads.collect());
+}
+
+/// A request that waits for its responses.
+struct Open<P> {
+    pending: P,
+    id: MessageId,
+    missing: usize,
+}
+
+/// A thread of a client.
+struct Asking<'a> {
+    setting: &'a Setting,
+    thread: usize,
+    origin: PortId,
+    log: Vec<Event>,
+}
+
+impl Asking<'_> {
+    fn ask<S, Req, Res>(
+        mut self,
+        client: &version::Client<S, Req, Res>,
+        sequences: std::ops::Range<usize>,
+    ) -> Vec<Event>
+    where
+        S: Service,
+        Req: Payload + ?Sized,
+        Res: Payload + ?Sized,
+    {
+        let Setting { traffic, board, settings, .. } = self.setting;
+        let mut patience = Patience::new(board);
+        let on_time = traffic.servers - usize::from(traffic.comes_late(traffic.servers - 1));
+        while board.servers_ready.load(Ordering::Relaxed) < on_time {
+            if board.is_over() {
+                return self.log;
+            }
+            if patience.wait().is_break() {
+                return self.give_up(Event::GaveUpOnServers);
+            }
+        }
+        let mut open: VecDeque<Open<version::PendingResponse<S, Req, Res>>> = VecDeque::new();
+        let mut held = VecDeque::new();
+        let mut next = sequences.start;
+        let mut let_go = board.let_go[self.thread].load(Ordering::Relaxed);
+        while next < sequences.end || !open.is_empty() {
+            if board.is_over() {
+                return self.log;
+            }
+            let mut is_idle = true;
+            if next < sequences.end && open.len() < WINDOW {
+                let Some(sent) = self.send(client, Concurrent::request(self.thread, next)) else {
+                    board.end();
+                    return self.log;
+                };
+                let_go += sent.pending.number_of_server_connections();
+                open.push_back(sent);
+                next += 1;
+                is_idle = false;
+            }
+            for Open { pending, id, missing } in &mut open {
+                if *missing == 0 {
+                    continue;
+                }
+                match received_response::<S, Req, Res>(pending, settings) {
+                    Ok(Some((response, intact, observation))) => {
+                        board.advance();
+                        self.log.push(Event::GotResponse(*id, observation));
+                        held.push_back((response, intact));
+                        *missing -= 1;
+                        is_idle = false;
+                    }
+                    Ok(None) => {}
+                    Err(error) => {
+                        self.log.push(Event::GotResponse(*id, Observation::Refused(error)));
+                        board.end();
+                        return self.log;
+                    }
+                }
+                while held.len() > traffic.hold {
+                    let (response, id) = held.pop_front().into_iter().next().unzip();
+                    if let (Some(response), Some(Some(id))) = (&response, id) {
+                        self.reread(id, Res::received_response(response));
+                    }
+                }
+            }
+            // The oldest first: one that is missing a response keeps the later ones.
+            while open.front().is_some_and(|open| open.missing == 0)
+                && let Some(done) = open.pop_front()
+            {
+                self.reread(done.id, Req::sent_request(&done.pending));
+                self.log.push(Event::Completed(done.id, done.pending.has_response()));
+            }
+            if !is_idle {
+                continue;
+            }
+            if patience.wait().is_break()
+                && let Some(Open { id, missing, .. }) = open.front()
+            {
+                let event = Event::GaveUp(*id, *missing);
+                return self.give_up(event);
+            }
+        }
+        for (response, id) in held {
+            if let Some(id) = id {
+                self.reread(id, Res::received_response(&response));
+            }
+        }
+        // Who leaves while a server still holds a request of his takes part in another game:
+        // what becomes of those who come after him.
+        while board.let_go[self.thread].load(Ordering::Relaxed) < let_go {
+            if board.is_over() {
+                return self.log;
+            }
+            if patience.wait().is_break() {
+                return self.give_up(Event::GaveUpOnServers);
+            }
+        }
+        self.log
+    }
+
+    fn send<S, Req, Res>(
+        &mut self,
+        client: &version::Client<S, Req, Res>,
+        id: MessageId,
+    ) -> Option<Open<version::PendingResponse<S, Req, Res>>>
+    where
+        S: Service,
+        Req: Payload + ?Sized,
+        Res: Payload + ?Sized,
+    {
+        let Setting { traffic, board, settings, .. } = self.setting;
+        let alignment = settings.request_payload_alignment;
+        let wanted = Wanted { id, len: traffic.len_of(id), form: form_of(id), alignment };
+        let (loan, observation) = Req::loan_request(client, wanted);
+        self.log.push(Event::Loaned(id, wanted.form, observation));
+        let mut loan = loan?;
+        *loan.user_header_mut() = id.seal();
+        let least = board.servers_ready.load(Ordering::Relaxed);
+        let sent = loan.send();
+        let most = board.servers_begun.load(Ordering::Relaxed);
+        board.advance();
+        board.asked.fetch_add(1, Ordering::Relaxed);
+        let (pending, observation) = match sent {
+            Ok(pending) => {
+                let servers = pending.number_of_server_connections();
+                (Some((pending, servers)), Observation::Sent { servers })
+            }
+            Err(error) => (None, Observation::Refused(format!("{error:?}"))),
+        };
+        self.log.push(Event::Asked { id, origin: self.origin, least, most, observation });
+        pending.map(|(pending, servers)| Open { pending, id, missing: servers * traffic.responses })
+    }
+
+    fn reread<P: Payload + ?Sized>(&mut self, id: MessageId, payload: &P) {
+        self.log.push(Event::Reread(id, payload::check(id, payload.bytes()).err()));
+    }
+
+    fn give_up(mut self, event: Event) -> Vec<Event> {
+        self.setting.board.end();
+        self.log.push(event);
+        self.log
+    }
+}

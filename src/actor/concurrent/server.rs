@@ -1,0 +1,150 @@
+//! Servers, and the threads that share one.
+
+use std::{collections::VecDeque, ops::ControlFlow, sync::atomic::Ordering, thread};
+
+use iceoryx2::prelude::*;
+
+use super::{EndOnPanic, Event, Setting, Share, Who, form_of, join, memory_of};
+use crate::{
+    actor::{
+        Observation, PortId,
+        iox::received_request,
+        message::{Payload, Wanted},
+        open::Obtain,
+        version,
+    },
+    payload::{self, MessageId},
+    scenario::Concurrent,
+};
+
+/// The life of a server port and of the threads that share it.
+pub(super) fn live<S, Req, Res>(setting: &Setting, port: usize)
+where
+    S: Share,
+    Req: Payload + ?Sized,
+    Res: Payload + ?Sized,
+    version::Builder<S, Req, Res>: Obtain<S, Req, Res>,
+{
+    let Setting { traffic, board, logs, .. } = setting;
+    let _end = EndOnPanic(board);
+    let all_requests = traffic.clients * traffic.requests;
+    // The clients go on without it, so there is nothing to lose patience over.
+    while traffic.comes_late(port) && board.asked.load(Ordering::Relaxed) < all_requests / 3 {
+        if board.is_over() || board.clients_left.load(Ordering::Relaxed) == 0 {
+            return;
+        }
+        thread::yield_now();
+    }
+    board.servers_begun.fetch_add(1, Ordering::Relaxed);
+    let create = || -> Result<Vec<Vec<Event>>, String> {
+        let (_node, factory) = join::<S, Req, Res>(setting)?;
+        let builder = factory.server_builder();
+        let builder = Res::server_memory(builder, memory_of(traffic, traffic.server_strategy));
+        let server = builder.create().map_err(|error| format!("{error:?}"))?;
+        board.servers_ready.fetch_add(1, Ordering::Relaxed);
+        board.advance();
+        Ok(S::share_server(&server, traffic.threads, &|server, _| {
+            Answering { setting, port, origin: version::server_id(server), log: Vec::new() }
+                .answer(server)
+        }))
+    };
+    let events = create().unwrap_or_else(|error| {
+        board.end();
+        vec![vec![Event::NotCreated(error)]]
+    });
+    let who = |thread| Who::Server { port, thread };
+    let logs_of_threads = events.into_iter().enumerate().map(|(n, events)| (who(n), events));
+    let _ = logs.send(logs_of_threads.collect());
+}
+
+/// A thread of a server.
+struct Answering<'a> {
+    setting: &'a Setting,
+    port: usize,
+    origin: PortId,
+    log: Vec<Event>,
+}
+
+impl Answering<'_> {
+    fn answer<S, Req, Res>(mut self, server: &version::Server<S, Req, Res>) -> Vec<Event>
+    where
+        S: Service,
+        Req: Payload + ?Sized,
+        Res: Payload + ?Sized,
+    {
+        let Setting { traffic, board, settings, .. } = self.setting;
+        let mut held = VecDeque::new();
+        while !board.is_over() {
+            // Before it looks: what is sent later is nobody's.
+            let is_last_look = board.clients_left.load(Ordering::Relaxed) == 0;
+            let mut keep = traffic.hold;
+            match received_request::<S, Req, Res>(server, settings) {
+                Ok(Some((active, intact, observation))) => {
+                    board.advance();
+                    self.log.push(Event::GotRequest(observation));
+                    if let Some(id) = intact
+                        && self.respond(&active, id).is_break()
+                    {
+                        board.end();
+                        return self.log;
+                    }
+                    held.push_back((active, intact));
+                }
+                Ok(None) if is_last_look => break,
+                Ok(None) => {
+                    keep = 0;
+                    thread::yield_now();
+                }
+                Err(error) => {
+                    self.log.push(Event::GotRequest(Observation::Refused(error)));
+                    board.end();
+                    return self.log;
+                }
+            }
+            while held.len() > keep {
+                let Some((active, id)) = held.pop_front() else { break };
+                if let Some(id) = id {
+                    let payload = Req::received_request(&active);
+                    self.log.push(Event::Reread(id, payload::check(id, payload.bytes()).err()));
+                }
+                drop(active);
+                board.drop_request(id);
+            }
+        }
+        self.log
+    }
+
+    fn respond<S, Req, Res>(
+        &mut self,
+        active: &version::ActiveRequest<S, Req, Res>,
+        request: MessageId,
+    ) -> ControlFlow<()>
+    where
+        S: Service,
+        Req: Payload + ?Sized,
+        Res: Payload + ?Sized,
+    {
+        let Setting { traffic, board, settings, .. } = self.setting;
+        for nth in 0..traffic.responses {
+            let id = Concurrent::response(request, self.port, nth);
+            let alignment = settings.response_payload_alignment;
+            let wanted = Wanted { id, len: traffic.len_of(id), form: form_of(id), alignment };
+            let (loan, observation) = Res::loan_response(active, wanted);
+            self.log.push(Event::Loaned(id, wanted.form, observation));
+            let Some(mut loan) = loan else { return ControlFlow::Break(()) };
+            *loan.user_header_mut() = id.seal();
+            let sent = loan.send();
+            board.advance();
+            let observation = sent.map_or_else(
+                |error| Observation::Refused(format!("{error:?}")),
+                |()| Observation::Done,
+            );
+            let has_failed = observation != Observation::Done;
+            self.log.push(Event::Answered { id, origin: self.origin, observation });
+            if has_failed {
+                return ControlFlow::Break(());
+            }
+        }
+        ControlFlow::Continue(())
+    }
+}
