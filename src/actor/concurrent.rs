@@ -137,6 +137,8 @@ struct Board {
     is_over: AtomicBool,
     /// Messages sent and received.
     progress: AtomicUsize,
+    /// Ports that are just being created or dropped, which may take longer than any patience.
+    busy: AtomicUsize,
     /// Requests sent by all clients.
     asked: AtomicUsize,
     /// Servers that are about to be created, or exist.
@@ -154,6 +156,12 @@ impl Board {
         self.progress.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// Nobody loses patience while this exists.
+    fn busy(&self) -> Busy<'_> {
+        self.busy.fetch_add(1, Ordering::Relaxed);
+        Busy(self)
+    }
+
     fn is_over(&self) -> bool {
         self.is_over.load(Ordering::Relaxed)
     }
@@ -167,6 +175,15 @@ impl Board {
         if let Some(count) = thread.and_then(|thread| self.let_go.get(thread)) {
             count.fetch_add(1, Ordering::Relaxed);
         }
+    }
+}
+
+/// A port is being created or dropped.
+struct Busy<'a>(&'a Board);
+
+impl Drop for Busy<'_> {
+    fn drop(&mut self) {
+        self.0.busy.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -187,7 +204,7 @@ impl<'a> Patience<'a> {
     fn wait(&mut self) -> ControlFlow<()> {
         thread::yield_now();
         let progress = self.board.progress.load(Ordering::Relaxed);
-        if progress != self.seen {
+        if progress != self.seen || self.board.busy.load(Ordering::Relaxed) > 0 {
             *self = Self { seen: progress, ..Self::new(self.board) };
         }
         self.looks += 1;

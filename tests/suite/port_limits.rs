@@ -348,7 +348,10 @@ fn two_domains_with_one_service_name_do_not_see_each_other() {
 fn assert_confined() {
     let maps = fs::read_to_string("/proc/self/maps").unwrap();
     let names: Vec<&str> = maps.lines().filter_map(|line| line.split("/dev/shm/").nth(1)).collect();
-    assert!(names.iter().any(|name| name.ends_with(".connection")), "connections are mapped: {names:?}");
+    assert!(
+        names.iter().any(|name| name.ends_with(".connection")),
+        "connections are mapped: {names:?}"
+    );
     let is_ours = |name: &&str| Owner::of_file_name(name).is_some();
     let others: Vec<_> = names.iter().filter(|name| !is_ours(name)).collect();
     assert!(others.is_empty(), "outside of every domain: {others:?}");

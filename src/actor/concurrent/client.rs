@@ -1,6 +1,6 @@
 //! Clients, and the threads that share one.
 
-use std::{collections::VecDeque, sync::atomic::Ordering};
+use std::{cell::OnceCell, collections::VecDeque, sync::atomic::Ordering};
 
 use iceoryx2::prelude::*;
 
@@ -34,17 +34,23 @@ where
         all.iter_mut().zip(more).for_each(|(all, more)| all.extend(more));
     };
     let turn = |turn: usize| -> Result<Vec<Vec<Event>>, String> {
+        // Before all that goes in the end: dropped last.
+        let leaving = OnceCell::new();
+        let joining = board.busy();
         let (_node, factory) = join::<S, Req, Res>(setting)?;
         let builder = factory.client_builder();
         let builder = Req::client_memory(builder, memory_of(traffic, traffic.client_strategy));
         let client = builder.create().map_err(|error| format!("{error:?}"))?;
+        drop(joining);
         let share = |sequence| traffic.requests * sequence / traffic.turns;
         let sequences = share(turn)..share(turn + 1);
-        Ok(S::share_client(&client, traffic.threads, &|client, n| {
+        let events = S::share_client(&client, traffic.threads, &|client, n| {
             let thread = port * traffic.threads + n;
             Asking { setting, thread, origin: version::client_id(client), log: Vec::new() }
                 .ask(client, sequences.clone())
-        }))
+        });
+        let _ = leaving.set(board.busy());
+        Ok(events)
     };
     for n in 0..traffic.turns {
         if board.is_over() {

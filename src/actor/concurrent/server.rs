@@ -37,12 +37,13 @@ where
     }
     board.servers_begun.fetch_add(1, Ordering::Relaxed);
     let create = || -> Result<Vec<Vec<Event>>, String> {
+        let busy = board.busy();
         let (_node, factory) = join::<S, Req, Res>(setting)?;
         let builder = factory.server_builder();
         let builder = Res::server_memory(builder, memory_of(traffic, traffic.server_strategy));
         let server = builder.create().map_err(|error| format!("{error:?}"))?;
         board.servers_ready.fetch_add(1, Ordering::Relaxed);
-        board.advance();
+        drop(busy);
         Ok(S::share_server(&server, traffic.threads, &|server, _| {
             Answering { setting, port, origin: version::server_id(server), log: Vec::new() }
                 .answer(server)
