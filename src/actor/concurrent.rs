@@ -19,12 +19,12 @@ use iceoryx2::prelude::*;
 
 use super::{
     HostError, Observation, PortId,
-    message::{Memory, Payload},
+    message::{Memory, Payload, Wanted},
     open::{self, Obtain},
     version,
 };
 use crate::{
-    payload::{MessageId, Mismatch},
+    payload::{self, MessageId, Mismatch},
     scenario::{Concurrent, LoanForm, OpenMode, Settings, Strategy},
 };
 
@@ -107,6 +107,12 @@ pub enum Event {
     /// Nothing happened any more, while the servers were to let go of the requests of a
     /// client that wants to leave, or to appear.
     GaveUpOnServers,
+}
+
+impl Event {
+    fn reread<P: Payload + ?Sized>(id: MessageId, payload: &P) -> Self {
+        Self::Reread(id, payload::check(id, payload.bytes()).err())
+    }
 }
 
 /// The log of a thread.
@@ -354,6 +360,8 @@ where
     }
     let (ended, stuck): (Vec<_>, Vec<_>) =
         handles.into_iter().partition(thread::JoinHandle::is_finished);
+    // A thread sends its log before it ends.
+    all.threads.extend(received.try_iter().flatten());
     all.stuck = if board.is_over() { stuck.len() } else { 0 };
     let rest = if board.is_over() { Vec::new() } else { stuck };
     for handle in ended.into_iter().chain(rest) {
@@ -400,6 +408,11 @@ where
 
 fn memory_of(traffic: &Concurrent, strategy: Strategy) -> Memory {
     Memory { strategy: Some(strategy), hint: traffic.hint_of(strategy) }
+}
+
+/// The loan for a message.
+fn wanted(traffic: &Concurrent, id: MessageId, alignment: usize) -> Wanted {
+    Wanted { id, len: traffic.len_of(id), form: form_of(id), alignment }
 }
 
 /// Both ways of loaning take their turns.

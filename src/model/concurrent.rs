@@ -38,7 +38,8 @@ pub enum Verdict {
 #[must_use]
 pub fn judge(traffic: &Concurrent, logs: &Logs) -> Verdict {
     let traffic = &traffic.bounded();
-    let mut trial = Trial { traffic, sent: sent(logs), checked: Promises::default() };
+    let all_are_back = logs.stuck == 0;
+    let mut trial = Trial { traffic, sent: sent(logs), all_are_back, checked: Promises::default() };
     let verdict = trial
         .each_event(logs)
         .and_then(|()| trial.order_and_number(logs))
@@ -90,6 +91,8 @@ fn broken(promise: Promise, expected: impl ToString, observed: impl ToString) ->
 struct Trial<'a> {
     traffic: &'a Concurrent,
     sent: BTreeMap<MessageId, PortId>,
+    /// Whether all that was sent is known.
+    all_are_back: bool,
     checked: Promises,
 }
 
@@ -161,8 +164,7 @@ impl Trial<'_> {
                 self.message(&action, Promise::NoResponseIsLost, seen)
                     .map_err(|breach| (format!("receive a response to {request}"), breach))
             }
-            Event::Completed(id, false) => {
-                let _ = id;
+            Event::Completed(_, false) => {
                 self.note(Promises::of(&[Promise::HasResponseIsTrue]));
                 Ok(())
             }
@@ -183,26 +185,32 @@ impl Trial<'_> {
         }
     }
 
-    /// A message that says who it is has to be that one.
+    /// A message that says who it is has to be that one, and somebody has to have sent it.
     fn message(
         &mut self,
         action: &Action,
         promise: Promise,
         seen: &Observation,
     ) -> Result<(), Breach> {
-        let stated = match seen {
-            Observation::Received(received) => received.header,
-            _ => None,
-        };
-        let id = stated.unwrap_or_default();
-        let Some(&origin) = self.sent.get(&id) else {
-            // Where the sender's log is missing nothing is known of it.
-            let expected =
-                Candidate { id, len: self.traffic.len_of(id), origin: PortId::default() };
-            return match (stated, seen) {
-                (Some(_), _) => Ok(()),
-                (None, seen) => self.hold(action, promise, Expected::Received(expected), seen),
-            };
+        let id = stated(seen).unwrap_or_default();
+        let origin = match (self.sent.get(&id), seen) {
+            (Some(origin), _) => *origin,
+            (None, Observation::Received(received)) if received.header.is_some() => {
+                if self.all_are_back {
+                    let promise = match action {
+                        Action::ReceiveRequest { .. } => Promise::RequestsArriveInOrder,
+                        _ => Promise::ResponsesArriveInOrder,
+                    };
+                    return Err(broken(
+                        promise,
+                        "a message that was sent",
+                        format!("message {id}"),
+                    ));
+                }
+                // Whoever is stuck may have sent it: its sender is all that is not known.
+                received.origin
+            }
+            (None, _) => PortId::default(),
         };
         let candidate = Candidate { id, len: self.traffic.len_of(id), origin };
         self.hold(action, promise, Expected::Received(candidate), seen)
@@ -613,9 +621,30 @@ mod tests {
             logs.threads[SERVER].1.push(Event::GotRequest(seen));
         };
         assert_eq!(broken_by(receipt), Promise::BorrowLimit);
-        let creation =
-            |logs: &mut Logs| logs.threads[SERVER].1 = vec![Event::NotCreated("x".into())];
+        let creation = |logs: &mut Logs| {
+            logs.threads.truncate(1);
+            logs.threads[CLIENT].1 = vec![Event::NotCreated("x".into())];
+        };
         assert_eq!(broken_by(creation), Promise::CreateAndOpen);
+    }
+
+    #[test]
+    fn what_nobody_sent_is_received_by_nobody() {
+        let unsent = |logs: &mut Logs| {
+            let id = Concurrent::request(1, 99);
+            let seen = received(&traffic(), id, Who::Client { port: 1, thread: 1 });
+            logs.threads[SERVER].1.push(Event::GotRequest(seen));
+        };
+        assert_eq!(broken_by(unsent), Promise::RequestsArriveInOrder);
+        // What somebody who is stuck may have sent has to be whole all the same.
+        let damaged = |logs: &mut Logs| {
+            logs.threads.remove(CLIENT);
+            logs.stuck = 1;
+            first_message(logs, SERVER - 1, |received| {
+                received.mismatch = received.header.and_then(|id| payload::check(id, &[1]).err());
+            });
+        };
+        assert_eq!(broken_by(damaged), Promise::RequestBytesArrive);
     }
 
     #[test]
@@ -625,7 +654,9 @@ mod tests {
             logs.stuck = 1;
         };
         assert!(matches!(verdict_on(stuck), Verdict::Stopped(HostError::Hung(_))));
-        let unfinished = |logs: &mut Logs| logs.threads[CLIENT].1.truncate(3);
+        let unfinished = |logs: &mut Logs| {
+            logs.threads.iter_mut().for_each(|(_, events)| events.clear());
+        };
         assert!(matches!(verdict_on(unfinished), Verdict::Stopped(HostError::Harness(_))));
     }
 }

@@ -180,7 +180,7 @@ impl Model {
             let hints = |details: &mut Ports, ports: &LiteMap<Key, Port>| {
                 for details in &mut details.sure {
                     if let Some(port) = ports.values().find(|port| port.id == details.id) {
-                        details.longest = port.hint..=*details.longest.end();
+                        details.longest = port.hint..=port.hint;
                     }
                 }
             };
@@ -429,8 +429,8 @@ fn ports(all: &LiteMap<Key, Port>, lives: impl Fn(Key) -> bool) -> Ports {
 }
 
 impl Port {
-    /// What is to be said of it while it exists. That it "grows" to more than was asked for is
-    /// nowhere forbidden, so there is no upper end once it has.
+    /// How it has to be listed while its handle exists. By how much it grows is its own
+    /// business, so there is no upper end once it has.
     fn details(&self) -> PortDetails {
         let has_grown = self.longest > self.hint;
         PortDetails {
