@@ -50,8 +50,14 @@ impl TrialArguments {
         if self.apart {
             venue.layout = Layout::Apart;
         }
-        if !venue.is_possible() {
-            let message = format!("objects of {variant} cannot be apart");
+        let impossible = if !venue.is_possible() {
+            Some(format!("objects of {variant} cannot be apart"))
+        } else if self.apart && scenario.concurrent.is_some() {
+            Some("threads have one process: concurrent traffic cannot be apart".to_owned())
+        } else {
+            None
+        };
+        if let Some(message) = impossible {
             super::Arguments::command().error(ErrorKind::ArgumentConflict, message).exit();
         }
         Trial::At(venue)

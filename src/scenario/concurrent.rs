@@ -5,7 +5,7 @@
 //! what holds in every order can be judged
 //! ([`model::concurrent`](crate::model::concurrent)).
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 
 use super::{Backpressure, Payloads, Settings, Strategy};
 use crate::payload::MessageId;
@@ -13,12 +13,34 @@ use crate::payload::MessageId;
 /// Requests a thread waits for at the same time.
 pub const WINDOW: usize = 2;
 
-/// Threads there can be of either side, and messages each can send; more are taken for as
-/// many.
-const MOST_THREADS: usize = 1 << 8;
+/// What the identity of a message has room for: its request's number among those of its
+/// thread, the server that answers, and the number of the answer.
 const MOST_REQUESTS: usize = 1 << 16;
 const MOST_SERVERS: usize = 1 << 5;
 const MOST_RESPONSES: usize = 1 << 6;
+
+/// The last value of each field that a file may have.
+mod last {
+    pub(super) const CLIENTS: usize = 32;
+    pub(super) const SERVERS: usize = super::MOST_SERVERS - 1;
+    pub(super) const THREADS: usize = 8;
+    pub(super) const REQUESTS: usize = super::MOST_REQUESTS - 1;
+    pub(super) const RESPONSES: usize = super::MOST_RESPONSES - 1;
+    pub(super) const HOLD: usize = 16;
+    pub(super) const TURNS: usize = REQUESTS;
+    pub(super) const LONGEST: usize = 1 << 20;
+}
+
+/// A number in a file, from `FIRST` to `LAST`.
+fn within<'de, D: Deserializer<'de>, const FIRST: usize, const LAST: usize>(
+    deserializer: D,
+) -> Result<usize, D::Error> {
+    let n = usize::deserialize(deserializer)?;
+    if (FIRST..=LAST).contains(&n) {
+        return Ok(n);
+    }
+    Err(D::Error::custom(format!("{n} is not from {FIRST} to {LAST}")))
+}
 
 /// Clients that send, servers that answer, all at once. Every client sends a number of
 /// requests, every server answers each of them with a number of responses, and both check
@@ -29,23 +51,31 @@ pub struct Concurrent {
     /// Of the lengths of all messages.
     pub seed: u32,
     /// Client ports.
+    #[serde(deserialize_with = "within::<_, 1, { last::CLIENTS }>")]
     pub clients: usize,
     /// Server ports.
+    #[serde(deserialize_with = "within::<_, 1, { last::SERVERS }>")]
     pub servers: usize,
     /// Threads that share each port, where the service variant lets them; elsewhere 1.
+    #[serde(deserialize_with = "within::<_, 1, { last::THREADS }>")]
     pub threads: usize,
     /// Requests of each thread of a client.
+    #[serde(deserialize_with = "within::<_, 0, { last::REQUESTS }>")]
     pub requests: usize,
     /// Responses of each server to each request.
+    #[serde(deserialize_with = "within::<_, 0, { last::RESPONSES }>")]
     pub responses: usize,
     /// Messages each thread holds on to after it is done with them.
+    #[serde(deserialize_with = "within::<_, 0, { last::HOLD }>")]
     pub hold: usize,
     /// How often every client is dropped and created anew, with its share of the requests
     /// each time; at least 1.
+    #[serde(deserialize_with = "within::<_, 1, { last::TURNS }>")]
     pub turns: usize,
     /// Whether the last of several servers comes when a part of the requests has been sent.
     pub late_server: bool,
     /// Longest message, in elements.
+    #[serde(deserialize_with = "within::<_, 1, { last::LONGEST }>")]
     pub longest: usize,
     /// `initial_max_slice_len` of dynamic ports; that of static ones is `longest`.
     pub hint: usize,
@@ -76,19 +106,18 @@ impl Default for Concurrent {
 }
 
 impl Concurrent {
-    /// The same with every number within its bounds.
+    /// The same with every number as near as it may be: a file is refused instead.
     #[must_use]
     pub fn bounded(&self) -> Self {
-        let threads = self.threads.clamp(1, 8);
         Self {
-            clients: self.clients.clamp(1, MOST_THREADS / threads),
-            servers: self.servers.clamp(1, MOST_SERVERS - 1),
-            threads,
-            requests: self.requests.min(MOST_REQUESTS - 1),
-            responses: self.responses.min(MOST_RESPONSES - 1),
-            hold: self.hold.min(16),
-            turns: self.turns.max(1),
-            longest: self.longest.clamp(1, 1 << 20),
+            clients: self.clients.clamp(1, last::CLIENTS),
+            servers: self.servers.clamp(1, last::SERVERS),
+            threads: self.threads.clamp(1, last::THREADS),
+            requests: self.requests.min(last::REQUESTS),
+            responses: self.responses.min(last::RESPONSES),
+            hold: self.hold.min(last::HOLD),
+            turns: self.turns.clamp(1, last::TURNS),
+            longest: self.longest.clamp(1, last::LONGEST),
             ..self.clone()
         }
     }
@@ -248,7 +277,7 @@ mod tests {
     #[test]
     fn every_message_has_an_identity_of_its_own_that_names_its_request() {
         let mut ids = BTreeSet::new();
-        for thread in [0, 1, MOST_THREADS - 1] {
+        for thread in [0, 1, last::CLIENTS * last::THREADS - 1] {
             for sequence in [0, 1, MOST_REQUESTS - 1] {
                 let request = Concurrent::request(thread, sequence);
                 assert!(ids.insert(request));

@@ -74,3 +74,10 @@ fn a_scenario_with_threads_is_written_and_read_back() {
     let text = scenario.to_toml("", |_| None);
     assert_eq!(Scenario::parse(&text, "it.toml".as_ref()).unwrap(), scenario);
 }
+
+#[test]
+fn a_number_of_threads_that_cannot_be_is_refused_with_its_place() {
+    let text = "schema = 1\nsteps = []\n[concurrent]\nthreads = 100\n";
+    let error = Scenario::parse(text, "it.toml".as_ref()).unwrap_err().to_string();
+    assert_eq!(error, "it.toml:4:11: 100 is not from 1 to 8");
+}
