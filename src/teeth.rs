@@ -20,7 +20,7 @@ use crate::{
     campaign::{CampaignError, active_quirks, switches},
     lockstep::{End, Position},
     model::Promise,
-    runner::{DEADLINE, Judgement, Layout, Runner},
+    runner::{DEADLINE, Judgement, Layout, Runner, Venue},
     scenario::{Scenario, generate::scenario_of_run, shrink},
     trial::Trial,
 };
@@ -158,11 +158,8 @@ impl Hunt<'_> {
         let trial = match self.sabotage.breaks {
             Promise::StrategiesAgree => Trial::AgainstOtherStrategies,
             Promise::VariantsAgree => Trial::AgainstVariant(Variant::Local),
-            // Threads have one process, and nobody in it is killed.
-            Promise::DeadNodeIsListed | Promise::DeadNodeIsCleanedUp
-                if scenario.concurrent.is_none() =>
-            {
-                Layout::Apart.into()
+            Promise::DeadNodeIsListed | Promise::DeadNodeIsCleanedUp => {
+                Trial::At(Venue::suited_to(scenario, Variant::Ipc))
             }
             _ => Layout::Together.into(),
         };

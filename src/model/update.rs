@@ -241,10 +241,9 @@ impl Model {
             discarded: false,
             targets: LiteMap::new(),
         };
-        for nth in 0..self.servers.len() {
-            let Some((&server, &Port { handle, .. })) = self.servers.get_indexed(nth) else {
-                continue;
-            };
+        let servers: Vec<(Key, bool)> =
+            self.servers.iter().map(|(&key, port)| (key, port.handle)).collect();
+        for (server, handle) in servers {
             let room = self.room_for_request(loan.client, server);
             pending.discarded |= room != Room::Yes;
             if room == Room::No {

@@ -74,10 +74,14 @@ pub fn render(report: &RunReport) -> String {
         );
         let (before, after) = finding.steps;
         let (shown, tries) = finding.confirmed;
+        // Concurrent traffic has no steps.
+        let shrunk = (before > 0).then(|| format!("; shrunk from {before} to {after} steps"));
         let _ = writeln!(
             out,
-            "  seen in {} scenario(s), first in {}; shows {shown} of {tries} times; shrunk from {before} to {after} steps",
-            finding.times, finding.origin
+            "  seen in {} scenario(s), first in {}; shows {shown} of {tries} times{}",
+            finding.times,
+            finding.origin,
+            shrunk.unwrap_or_default()
         );
         let _ = writeln!(
             out,

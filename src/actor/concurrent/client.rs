@@ -4,16 +4,10 @@ use std::{cell::OnceCell, collections::VecDeque, sync::atomic::Ordering};
 
 use iceoryx2::prelude::*;
 
-use super::{EndOnPanic, Event, Patience, Setting, Share, Who, form_of, join, memory_of};
+use super::{EndOnPanic, Event, Patience, Setting, Share, Who, join, memory_of, wanted};
 use crate::{
-    actor::{
-        Observation, PortId,
-        iox::received_response,
-        message::{Payload, Wanted},
-        open::Obtain,
-        version,
-    },
-    payload::{self, MessageId},
+    actor::{Observation, PortId, iox::received_response, message::Payload, open::Obtain, version},
+    payload::MessageId,
     scenario::{Concurrent, concurrent::WINDOW},
 };
 
@@ -145,18 +139,18 @@ impl Asking<'_> {
                         return self.log;
                     }
                 }
-                while held.len() > traffic.hold {
-                    let (response, id) = held.pop_front().into_iter().next().unzip();
-                    if let (Some(response), Some(Some(id))) = (&response, id) {
-                        self.reread(id, Res::received_response(response));
-                    }
+                while held.len() > traffic.hold
+                    && let Some((response, id)) = held.pop_front()
+                {
+                    let reread = |id| Event::reread(id, Res::received_response(&response));
+                    self.log.extend(id.map(reread));
                 }
             }
             // The oldest first: one that is missing a response keeps the later ones.
             while open.front().is_some_and(|open| open.missing == 0)
                 && let Some(done) = open.pop_front()
             {
-                self.reread(done.id, Req::sent_request(&done.pending));
+                self.log.push(Event::reread(done.id, Req::sent_request(&done.pending)));
                 self.log.push(Event::Completed(done.id, done.pending.has_response()));
             }
             if !is_idle {
@@ -170,9 +164,7 @@ impl Asking<'_> {
             }
         }
         for (response, id) in held {
-            if let Some(id) = id {
-                self.reread(id, Res::received_response(&response));
-            }
+            self.log.extend(id.map(|id| Event::reread(id, Res::received_response(&response))));
         }
         // Who leaves while a server still holds a request of his takes part in another game:
         // what becomes of those who come after him.
@@ -198,8 +190,7 @@ impl Asking<'_> {
         Res: Payload + ?Sized,
     {
         let Setting { traffic, board, settings, .. } = self.setting;
-        let alignment = settings.request_payload_alignment;
-        let wanted = Wanted { id, len: traffic.len_of(id), form: form_of(id), alignment };
+        let wanted = wanted(traffic, id, settings.request_payload_alignment);
         let (loan, observation) = Req::loan_request(client, wanted);
         self.log.push(Event::Loaned(id, wanted.form, observation));
         let mut loan = loan?;
@@ -218,10 +209,6 @@ impl Asking<'_> {
         };
         self.log.push(Event::Asked { id, origin: self.origin, least, most, observation });
         pending.map(|(pending, servers)| Open { pending, id, missing: servers * traffic.responses })
-    }
-
-    fn reread<P: Payload + ?Sized>(&mut self, id: MessageId, payload: &P) {
-        self.log.push(Event::Reread(id, payload::check(id, payload.bytes()).err()));
     }
 
     fn give_up(mut self, event: Event) -> Vec<Event> {

@@ -4,16 +4,10 @@ use std::{collections::VecDeque, ops::ControlFlow, sync::atomic::Ordering, threa
 
 use iceoryx2::prelude::*;
 
-use super::{EndOnPanic, Event, Setting, Share, Who, form_of, join, memory_of};
+use super::{EndOnPanic, Event, Setting, Share, Who, join, memory_of, wanted};
 use crate::{
-    actor::{
-        Observation, PortId,
-        iox::received_request,
-        message::{Payload, Wanted},
-        open::Obtain,
-        version,
-    },
-    payload::{self, MessageId},
+    actor::{Observation, PortId, iox::received_request, message::Payload, open::Obtain, version},
+    payload::MessageId,
     scenario::Concurrent,
 };
 
@@ -104,10 +98,8 @@ impl Answering<'_> {
             }
             while held.len() > keep {
                 let Some((active, id)) = held.pop_front() else { break };
-                if let Some(id) = id {
-                    let payload = Req::received_request(&active);
-                    self.log.push(Event::Reread(id, payload::check(id, payload.bytes()).err()));
-                }
+                let reread = |id| Event::reread(id, Req::received_request(&active));
+                self.log.extend(id.map(reread));
                 drop(active);
                 board.drop_request(id);
             }
@@ -128,8 +120,7 @@ impl Answering<'_> {
         let Setting { traffic, board, settings, .. } = self.setting;
         for nth in 0..traffic.responses {
             let id = Concurrent::response(request, self.port, nth);
-            let alignment = settings.response_payload_alignment;
-            let wanted = Wanted { id, len: traffic.len_of(id), form: form_of(id), alignment };
+            let wanted = wanted(traffic, id, settings.response_payload_alignment);
             let (loan, observation) = Res::loan_response(active, wanted);
             self.log.push(Event::Loaned(id, wanted.form, observation));
             let Some(mut loan) = loan else { return ControlFlow::Break(()) };
