@@ -348,23 +348,25 @@ where
     drop(setting);
     let mut all = Logs::default();
     let mut over_since: Option<Instant> = None;
-    loop {
+    let have_all_ended = loop {
         match received.recv_timeout(GLANCE) {
             Ok(logs) => all.threads.extend(logs),
-            Err(RecvTimeoutError::Disconnected) => break,
+            Err(RecvTimeoutError::Disconnected) => break true,
             Err(RecvTimeoutError::Timeout) => {}
         }
         if board.is_over() && over_since.get_or_insert_with(Instant::now).elapsed() > GRACE {
-            break;
+            break false;
         }
-    }
-    let (ended, stuck): (Vec<_>, Vec<_>) =
-        handles.into_iter().partition(thread::JoinHandle::is_finished);
+    };
+    let (ended, stuck) = if have_all_ended {
+        (handles, Vec::new())
+    } else {
+        handles.into_iter().partition(thread::JoinHandle::is_finished)
+    };
     // A thread sends its log before it ends.
     all.threads.extend(received.try_iter().flatten());
-    all.stuck = if board.is_over() { stuck.len() } else { 0 };
-    let rest = if board.is_over() { Vec::new() } else { stuck };
-    for handle in ended.into_iter().chain(rest) {
+    all.stuck = stuck.len();
+    for handle in ended {
         handle.join().map_err(|panic| HostError::Crashed(message_of(panic.as_ref())))?;
     }
     drop(keeper);
