@@ -67,6 +67,8 @@ pub enum Occasion {
 pub enum Whole {
     /// The count of mapped shared memory while the ports live.
     MappedMemory,
+    /// The search for what there is once everything was dropped.
+    Aftermath,
     /// The census after everything was dropped.
     Census,
     /// The comparison with a second run.
@@ -266,12 +268,14 @@ pub fn situations() -> impl Iterator<Item = (Layout, Cell)> {
 }
 
 /// Promises that hold whoever is first.
-pub(crate) const HOLDS_IN_ANY_ORDER: [Promise; 18] = [
+pub(crate) const HOLDS_IN_ANY_ORDER: [Promise; 20] = [
     Promise::NeverCrashes,
     Promise::NeverHangs,
     Promise::LoanHasRequestedLength,
     Promise::LoanSliceIsDefault,
+    Promise::UserHeaderStartsAsDefault,
     Promise::LoanWithinLimitsSucceeds,
+    Promise::LoanLimit,
     Promise::HeldDataStaysIntact,
     Promise::PayloadIsAligned,
     Promise::RequestBytesArrive,
@@ -313,10 +317,14 @@ fn occasions_in_order(promise: Promise) -> Vec<Occasion> {
             return moving.map(Occasion::Step).collect();
         }
         P::UnusedMemoryIsReleased => return vec![Occasion::Whole(Whole::MappedMemory)],
+        P::ServiceEndsWithItsUsers | P::ServicesAreToldApart => {
+            return vec![Occasion::Whole(Whole::Aftermath)];
+        }
         P::NothingIsLeftBehind => return vec![Occasion::Whole(Whole::Census)],
         P::StrategiesAgree | P::VariantsAgree => return vec![Occasion::Whole(Whole::Comparison)],
         P::LoanHasRequestedLength
         | P::LoanSliceIsDefault
+        | P::UserHeaderStartsAsDefault
         | P::LoanWithinLimitsSucceeds
         | P::HintIsOnlyAHint
         | P::StaticRefusesLongerThanHint
@@ -351,7 +359,9 @@ fn occasions_in_order(promise: Promise) -> Vec<Occasion> {
         P::ClientLimit => &[K::CreateClient],
         P::ServerLimit => &[K::CreateServer],
         P::NodeLimit | P::OpenChecksRequirements | P::CreateAndOpen => &[K::Join],
-        P::PortCounts | P::ListedPortsAreDescribed => &[K::InspectService],
+        P::PortCounts | P::ListedPortsAreDescribed | P::ServiceIsListedWithItsNodes => {
+            &[K::InspectService]
+        }
         P::SettingsAreKept => &[K::InspectService, K::CreateClient, K::CreateServer],
         P::DeadNodeIsListed | P::DeadNodeIsCleanedUp => &[K::Kill],
     };
@@ -370,9 +380,8 @@ fn strategies(promise: Promise, step: Occasion) -> Vec<Option<Strategy>> {
     }
     let is_tested_with = |strategy: &Strategy| match promise {
         Promise::StaticRefusesLongerThanHint => !strategy.is_dynamic(),
-        Promise::HintIsOnlyAHint
-        | Promise::ImpossibleLoanIsOutOfMemory
-        | Promise::GrowthEndsInOutOfMemory => strategy.is_dynamic(),
+        Promise::HintIsOnlyAHint | Promise::ImpossibleLoanIsOutOfMemory => strategy.is_dynamic(),
+        Promise::GrowthEndsInOutOfMemory => *strategy == Strategy::BestFit,
         _ => true,
     };
     Strategy::ALL.into_iter().filter(is_tested_with).map(Some).collect()
@@ -381,7 +390,8 @@ fn strategies(promise: Promise, step: Occasion) -> Vec<Option<Strategy>> {
 /// How much can be in flight then.
 fn loads(promise: Promise, step: Occasion) -> Vec<InFlight> {
     use Promise as P;
-    let everything_is_dropped = matches!(step, Occasion::Whole(Whole::Census | Whole::Comparison));
+    let everything_is_dropped =
+        matches!(step, Occasion::Whole(Whole::Aftermath | Whole::Census | Whole::Comparison));
     if everything_is_dropped {
         return vec![InFlight::None];
     }

@@ -51,6 +51,8 @@ pub enum Position {
     FullLoad(usize),
     /// At this action of dropping everything.
     Settle(usize),
+    /// In the search for what there is once everything was dropped.
+    Aftermath,
     /// In the census after everything was dropped.
     Census,
 }
@@ -62,6 +64,7 @@ impl fmt::Display for Position {
             Self::Step(i) => write!(f, "step {}", i + 1),
             Self::FullLoad(i) => write!(f, "full load after the steps, action {}", i + 1),
             Self::Settle(i) => write!(f, "dropping everything, action {}", i + 1),
+            Self::Aftermath => f.write_str("search after everything was dropped"),
             Self::Census => f.write_str("census after everything was dropped"),
         }
     }
@@ -220,7 +223,8 @@ impl Run<'_> {
             }
         }
         self.full_load()?;
-        self.settle(scenario.settle)
+        self.settle(scenario.settle)?;
+        self.aftermath()
     }
 
     /// Nothing can be predicted: everything is judged when it is over.
@@ -229,7 +233,7 @@ impl Run<'_> {
         self.observer.before_concurrent(traffic);
         let stopped = |error| End::Stopped { position, action: traffic.describe(), error };
         let logs = self.host.at_once(traffic).map_err(stopped)?;
-        match concurrent::judge(traffic, &logs) {
+        match concurrent::judge(traffic, self.model.settings(), &logs) {
             concurrent::Verdict::Kept(checked) => {
                 let step = Occasion::Whole(Whole::Concurrent);
                 let in_flight = InFlight::Many;
@@ -368,6 +372,28 @@ impl Run<'_> {
             self.take(Position::Settle(actions), &action)?;
             actions += 1;
         }
+        Ok(())
+    }
+}
+
+impl Run<'_> {
+    /// Whoever comes after finds nothing in the way.
+    fn aftermath(&mut self) -> Result<(), End> {
+        let position = Position::Aftermath;
+        let action = || "look for the service and create it again".to_owned();
+        let stopped = |error| End::Stopped { position, action: action(), error };
+        let Some(aftermath) = self.host.aftermath().map_err(stopped)? else { return Ok(()) };
+        judge::judge_aftermath(&aftermath).map_err(|breach| End::Broken {
+            position,
+            action: action(),
+            breach,
+        })?;
+        let step = Occasion::Whole(Whole::Aftermath);
+        let situation = Situation { step, strategy: None, in_flight: InFlight::None };
+        self.checks.note(
+            situation,
+            Promises::of(&[Promise::ServiceEndsWithItsUsers, Promise::ServicesAreToldApart]),
+        );
         Ok(())
     }
 }

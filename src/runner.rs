@@ -33,6 +33,7 @@ use crate::{
     actor::{
         Action, Damage, Host, HostError, Key, Observation,
         child::{Child, Executable},
+        presence::Aftermath,
         serve::{self, Note, Reply, Request, TracedStep, Tracer},
         variant::Variant,
     },
@@ -323,6 +324,7 @@ impl Runner {
         let mut host = ApartHost {
             executables: [&self.executable, self.other.as_ref().unwrap_or(&self.executable)],
             joined: 0,
+            own: None,
             deadline: self.deadline,
             interrupted: &self.interrupted,
             open: Request::Host {
@@ -374,6 +376,8 @@ struct ApartHost<'a> {
     executables: [&'a Executable; 2],
     /// Participants that have joined, or tried to.
     joined: usize,
+    /// One that lives and was started from the first of them.
+    own: Option<Key>,
     deadline: Duration,
     interrupted: &'a AtomicBool,
     open: Request,
@@ -384,6 +388,11 @@ impl Host for ApartHost<'_> {
     fn perform(&mut self, participant: Key, action: &Action) -> Result<Observation, HostError> {
         if let Action::Join { new, .. } = action {
             let mut child = Child::start(self.executables[self.joined % 2])?;
+            if self.joined.is_multiple_of(2)
+                || std::ptr::eq(self.executables[0], self.executables[1])
+            {
+                self.own = Some(*new);
+            }
             self.joined += 1;
             child.ask(&self.open, self.deadline, self.interrupted)?;
             self.participants.insert(*new, child);
@@ -391,6 +400,7 @@ impl Host for ApartHost<'_> {
         if let Action::Kill { victim, .. } = action {
             // Reaped as well: who is not may still look alive.
             self.participants.remove(victim).iter_mut().for_each(Child::end);
+            self.own = self.own.filter(|own| own != victim);
         }
         let child = self.participants.get_mut(&participant).ok_or_else(|| {
             HostError::Harness(format!("participant {participant} has no process"))
@@ -421,6 +431,17 @@ impl Host for ApartHost<'_> {
             }
         }
         Ok(sum)
+    }
+
+    fn aftermath(&mut self) -> Result<Option<Aftermath>, HostError> {
+        // The others may not know the question.
+        let Some(child) = self.own.and_then(|own| self.participants.get_mut(&own)) else {
+            return Ok(None);
+        };
+        match child.ask(&Request::Aftermath, self.deadline, self.interrupted)? {
+            Reply::Looked(aftermath) => Ok(aftermath),
+            other => Err(HostError::Harness(format!("unexpected reply {other:?}"))),
+        }
     }
 
     fn can_kill(&self) -> bool {

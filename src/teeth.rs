@@ -34,7 +34,7 @@ const HANGING_DEADLINE: Duration = Duration::from_secs(1);
 const SMALL_ENOUGH_TO_HANG: usize = 10;
 
 /// Scenarios tried at most to shrink the case of one saboteur.
-const SHRINK_BUDGET: usize = 300;
+const SHRINK_BUDGET: usize = 600;
 
 /// How to show teeth.
 #[derive(Debug, Clone)]

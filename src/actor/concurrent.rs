@@ -100,6 +100,9 @@ pub enum Event {
     GotResponse(MessageId, Observation),
     /// A request got its last response; whether it says it has another.
     Completed(MessageId, bool),
+    /// As many requests were loaned at the same time as a thread could get: which rush of its
+    /// client this was, how many it got, and why not one more.
+    Rushed(usize, usize, Observation),
     /// A message was read again before it was dropped.
     Reread(MessageId, Option<Box<Mismatch>>),
     /// Nothing happened any more, while this many responses to a request were missing.
@@ -221,11 +224,37 @@ impl<'a> Patience<'a> {
     }
 }
 
+/// Where the threads of a client wait for each other.
+#[derive(Debug)]
+struct Gate {
+    threads: usize,
+    arrived: AtomicUsize,
+}
+
+impl Gate {
+    /// Passes when all have come for the `nth` time, counted from 1; breaks when somebody does
+    /// not.
+    fn pass(&self, nth: usize, board: &Board) -> ControlFlow<()> {
+        self.arrived.fetch_add(1, Ordering::AcqRel);
+        let mut patience = Patience::new(board);
+        while self.arrived.load(Ordering::Acquire) < nth * self.threads {
+            if board.is_over() {
+                return ControlFlow::Break(());
+            }
+            patience.wait()?;
+        }
+        ControlFlow::Continue(())
+    }
+}
+
 /// What each thread does with a port they share.
 pub type Work<'a, Port> = &'a (dyn Fn(&Port, usize) -> Vec<Event> + Sync);
 
 /// A service variant: whether threads may share its ports.
 pub trait Share: Service {
+    /// Whether more than one thread can have a port.
+    const SHARES: bool;
+
     /// Lets so many threads work with a client at the same time if they may share it, else one;
     /// what came of each.
     fn share_client<Req: Payload + ?Sized, Res: Payload + ?Sized>(
@@ -243,8 +272,10 @@ pub trait Share: Service {
 }
 
 macro_rules! share {
-    ($service:ty, $port:ident, $threads:ident, $work:ident => $how:expr) => {
+    ($service:ty, $shares:literal, $port:ident, $threads:ident, $work:ident => $how:expr) => {
         impl Share for $service {
+            const SHARES: bool = $shares;
+
             fn share_client<Req: Payload + ?Sized, Res: Payload + ?Sized>(
                 $port: &version::Client<Self, Req, Res>,
                 $threads: usize,
@@ -264,10 +295,10 @@ macro_rules! share {
     };
 }
 
-share!(ipc::Service, port, _threads, work => vec![work(port, 0)]);
-share!(local::Service, port, _threads, work => vec![work(port, 0)]);
-share!(ipc_threadsafe::Service, port, threads, work => at_once(threads, &|n| work(port, n)));
-share!(local_threadsafe::Service, port, threads, work => at_once(threads, &|n| work(port, n)));
+share!(ipc::Service, false, port, _threads, work => vec![work(port, 0)]);
+share!(local::Service, false, port, _threads, work => vec![work(port, 0)]);
+share!(ipc_threadsafe::Service, true, port, threads, work => at_once(threads, &|n| work(port, n)));
+share!(local_threadsafe::Service, true, port, threads, work => at_once(threads, &|n| work(port, n)));
 
 fn at_once<T: Send>(threads: usize, work: &(dyn Fn(usize) -> T + Sync)) -> Vec<T> {
     thread::scope(|scope| {

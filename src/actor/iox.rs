@@ -11,6 +11,7 @@ use super::{
     concurrent::{self, Logs, Share},
     message::{Memory, Payload, Record, Triple, Value, Wanted, is_misaligned},
     open::{self, Obtain},
+    presence::{self, Aftermath, Presence},
     variant::Variant,
     version::{
         self, backpressure, own_active_requests, preallocate, reported_active_requests,
@@ -105,6 +106,14 @@ struct Written<T> {
 
 fn refused(error: impl std::fmt::Debug) -> Observation {
     Observation::Refused(format!("{error:?}"))
+}
+
+/// Writes the user header of a new loan, and notes what it was before.
+pub(super) fn seal(header: &mut u64, id: MessageId, observation: &mut Observation) {
+    if let Observation::Loaned { used_header, .. } = observation {
+        *used_header = *header != u64::default();
+    }
+    *header = id.seal();
 }
 
 fn done<E: std::fmt::Debug>(result: Result<(), E>) -> Observation {
@@ -232,9 +241,9 @@ where
         require: Option<Requirement>,
         creates: bool,
     ) -> Observation {
-        let node = match NodeBuilder::new().config(&self.config).create::<S>() {
+        let node = match presence::node::<S>(&self.config) {
             Ok(node) => node,
-            Err(error) => return refused(error),
+            Err(error) => return Observation::Refused(error),
         };
         match self.open(&node, how, require, creates) {
             Ok(factory) => {
@@ -249,7 +258,7 @@ where
     /// of the sandbox says so, for nodes that are created or dropped and for services that are
     /// opened.
     fn visit(&self) {
-        if let Ok(node) = NodeBuilder::new().config(&self.config).create::<S>() {
+        if let Ok(node) = presence::node::<S>(&self.config) {
             // The dead may be counted among the nodes, and leave no room for another.
             let _ = self.open(&node, OpenMode::Open, None, false);
         }
@@ -276,6 +285,12 @@ where
             }
             Some(require) => open::with_requirement(builder, require).obtain(how),
         }
+    }
+
+    fn presence(&self, factory: &version::Factory<S, Req, Res>) -> Result<Presence, String> {
+        let at_service = Some(presence::nodes_of::<S, _>(factory)?);
+        let outside = presence::look::<S>(&self.config, &self.service)?;
+        Ok(Presence { at_service, ..outside })
     }
 
     fn listed_ports(factory: &version::Factory<S, Req, Res>) -> ListedPorts {
@@ -385,9 +400,10 @@ where
             Action::LoanRequest { client, new, id, len, form } => {
                 let alignment = self.settings.request_payload_alignment;
                 let wanted = Wanted { id, len, form, alignment };
-                let (loan, observation) = Req::loan_request(object(&self.clients, client)?, wanted);
+                let (loan, mut observation) =
+                    Req::loan_request(object(&self.clients, client)?, wanted);
                 if let Some(mut object) = loan {
-                    *object.user_header_mut() = id.seal();
+                    seal(object.user_header_mut(), id, &mut observation);
                     self.requests.insert(new, Written { object, id: Some(id) });
                 }
                 observation
@@ -421,9 +437,9 @@ where
                 let alignment = self.settings.response_payload_alignment;
                 let wanted = Wanted { id, len, form, alignment };
                 let active = &object(&self.active, active)?.object;
-                let (loan, observation) = Res::loan_response(active, wanted);
+                let (loan, mut observation) = Res::loan_response(active, wanted);
                 if let Some(mut object) = loan {
-                    *object.user_header_mut() = id.seal();
+                    seal(object.user_header_mut(), id, &mut observation);
                     self.loaned.insert(new, Written { object, id: Some(id) });
                 }
                 observation
@@ -468,11 +484,16 @@ where
             },
             Action::InspectService { participant } => {
                 let factory = &object(&self.participants, participant)?.1;
+                let presence = match self.presence(factory) {
+                    Ok(presence) => presence,
+                    Err(error) => return Ok(Observation::Refused(error)),
+                };
                 Observation::Service {
                     clients: factory.dynamic_config().number_of_clients(),
                     servers: factory.dynamic_config().number_of_servers(),
                     settings: Box::new(Self::reported_settings(factory)),
                     listed: Some(Box::new(Self::listed_ports(factory))),
+                    presence: Some(Box::new(presence)),
                 }
             }
             Action::UpdateClient { client } => {
@@ -519,6 +540,19 @@ where
 
     fn mapped_objects(&mut self) -> Result<usize, HostError> {
         Ok(census::mapped_objects(&self.config.global.prefix.to_string())?)
+    }
+
+    fn aftermath(&mut self) -> Result<Option<Aftermath>, HostError> {
+        let presence = match presence::look::<S>(&self.config, &self.service) {
+            Ok(presence) => presence,
+            Err(error) => return Err(HostError::Harness(format!("no listing: {error}"))),
+        };
+        let again = presence::node::<S>(&self.config).and_then(|node| {
+            let _again = self.open(&node, OpenMode::Create, None, true)?;
+            Ok(presence::settle_beside(&node, &self.service))
+        });
+        let (refused, beside) = again.map_or_else(|e| (Some(e), Ok(())), |beside| (None, beside));
+        Ok(Some(Aftermath { presence, refused, crowded_out: beside.err() }))
     }
 
     fn at_once(&mut self, traffic: &Concurrent) -> Result<Logs, HostError> {

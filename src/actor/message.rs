@@ -193,7 +193,14 @@ fn is_sane(len: usize, wanted: Wanted) -> bool {
 }
 
 fn insane<T>(len: usize) -> Loan<T> {
-    (None, Observation::Loaned { len, not_default: None, mismatch: None, misaligned: false })
+    let observation = Observation::Loaned {
+        len,
+        not_default: None,
+        mismatch: None,
+        misaligned: false,
+        used_header: false,
+    };
+    (None, observation)
 }
 
 /// A written loan as it reads back.
@@ -209,6 +216,8 @@ fn written<P: Payload + ?Sized, T>(
         not_default,
         mismatch: payload::check(wanted.id, read.bytes()).err(),
         misaligned: is_misaligned(read, wanted.alignment),
+        // Whoever owns the loan looks.
+        used_header: false,
     };
     (Some(loan), observation)
 }

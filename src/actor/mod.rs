@@ -10,6 +10,7 @@ pub mod config_file;
 pub mod iox;
 pub mod message;
 mod open;
+pub mod presence;
 pub mod sabotage;
 pub mod serve;
 pub mod variant;
@@ -25,6 +26,7 @@ use crate::{
 };
 
 use concurrent::Logs;
+use presence::{Aftermath, Presence};
 
 /// Names one object of a run: a participant, a port, a loan, a message held. Never
 /// reused within a run.
@@ -246,6 +248,11 @@ impl fmt::Display for ListedPort {
     }
 }
 
+#[allow(clippy::trivially_copy_pass_by_ref)] // serde passes references
+fn is_false(flag: &bool) -> bool {
+    !flag
+}
+
 /// What an action returned.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -275,6 +282,9 @@ pub enum Observation {
         mismatch: Option<Box<Mismatch>>,
         /// Whether it begins at an address that is no multiple of its alignment.
         misaligned: bool,
+        /// Whether its user header was something else than its default.
+        #[serde(default, skip_serializing_if = "is_false")]
+        used_header: bool,
     },
     /// A request was sent.
     Sent {
@@ -317,6 +327,9 @@ pub enum Observation {
         /// `list_clients()` and `list_servers()`, where the host can tell.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         listed: Option<Box<ListedPorts>>,
+        /// Whether it exists and which nodes do, where the host can tell.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        presence: Option<Box<Presence>>,
     },
     /// Dead nodes were looked for and cleaned up.
     CleanedUp {
@@ -410,6 +423,15 @@ pub trait Host {
     fn at_once(&mut self, traffic: &Concurrent) -> Result<Logs, HostError> {
         let what = traffic.describe();
         Err(HostError::Harness(format!("{what}: only participants in one process can do that")))
+    }
+
+    /// What there is once everything was dropped, the service created once more and dropped
+    /// again; `None` where the host cannot tell.
+    ///
+    /// # Errors
+    /// If the answer did not arrive.
+    fn aftermath(&mut self) -> Result<Option<Aftermath>, HostError> {
+        Ok(None)
     }
 
     /// Whether a participant has a process of its own, which can be killed.

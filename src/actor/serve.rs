@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Action, ActionKind, Damage, Host, HostError, Key, Observation, iox,
+    presence::Aftermath,
     sabotage::{Sabotage, Saboteur},
     variant::Variant,
 };
@@ -61,6 +62,8 @@ pub enum Request {
     Audit,
     /// Count the shared-memory objects that are mapped.
     MappedObjects,
+    /// Look what there is once everything was dropped.
+    Aftermath,
     /// Drop everything and take a census of the domain.
     Census,
 }
@@ -86,6 +89,8 @@ pub enum Reply {
     Audited(Vec<Damage>),
     /// To [`Request::MappedObjects`].
     Mapped(usize),
+    /// To [`Request::Aftermath`].
+    Looked(Option<Aftermath>),
     /// To [`Request::Census`].
     Counted(Census),
     /// The request could not be carried out.
@@ -313,6 +318,7 @@ fn answer(
         Request::MappedObjects => {
             Reply::Mapped(host.as_mut().ok_or_else(nobody)?.0.mapped_objects()?)
         }
+        Request::Aftermath => Reply::Looked(host.as_mut().ok_or_else(nobody)?.0.aftermath()?),
         Request::Census => {
             let (objects, domain) = host.take().ok_or_else(nobody)?;
             drop(objects);

@@ -65,7 +65,7 @@ fn trial_of_turn(index: u64) -> Trial {
         return Trial::At(Venue { layout: Layout::Apart, variant });
     }
     if family == Family::Concurrency {
-        let variant = match index / 32 % 4 {
+        let variant = match index / 64 % 4 {
             0 => Variant::IpcThreadsafe,
             1 => Variant::Ipc,
             2 => Variant::LocalThreadsafe,

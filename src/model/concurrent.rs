@@ -20,7 +20,7 @@ use crate::{
         concurrent::{Event, Logs, Who, patience_in_ms},
     },
     payload::MessageId,
-    scenario::{Concurrent, LoanForm},
+    scenario::{Concurrent, LoanForm, Settings},
 };
 
 /// What concurrent traffic came to.
@@ -36,14 +36,16 @@ pub enum Verdict {
 
 /// Judges what the threads logged.
 #[must_use]
-pub fn judge(traffic: &Concurrent, logs: &Logs) -> Verdict {
+pub fn judge(traffic: &Concurrent, settings: &Settings, logs: &Logs) -> Verdict {
     let traffic = &traffic.bounded();
+    let settings = traffic.settings(settings);
     let all_are_back = logs.stuck == 0;
     let mut trial = Trial { traffic, sent: sent(logs), all_are_back, checked: Promises::default() };
     let verdict = trial
         .each_event(logs)
         .and_then(|()| trial.order_and_number(logs))
-        .and_then(|()| trial.losses(logs));
+        .and_then(|()| trial.losses(logs))
+        .and_then(|()| trial.rushes(logs, settings.max_loaned_requests));
     match verdict {
         Err((action, breach)) => Verdict::Broken(action, breach),
         Ok(()) if logs.stuck > 0 => Verdict::Stopped(HostError::Hung(patience_in_ms())),
@@ -180,6 +182,8 @@ impl Trial<'_> {
                 let breach = broken(Promise::HeldDataStaysIntact, "what is held to stay", mismatch);
                 Err((format!("read message {id} again"), breach))
             }
+            // What each thread got says something only together with the others.
+            Event::Rushed(..) => Ok(()),
             // What is missing is found by counting.
             Event::GaveUp(..) | Event::GaveUpOnServers => Ok(()),
         }
@@ -333,6 +337,35 @@ impl Trial<'_> {
     }
 }
 
+impl Trial<'_> {
+    /// Threads that loan at the same time get exactly as many as there may be, all together.
+    fn rushes(&mut self, logs: &Logs, limit: usize) -> Found {
+        let error = Expected::Refused("ExceedsMaxLoans");
+        let mut granted: BTreeMap<(usize, usize), usize> = BTreeMap::new();
+        for (who, events) in &logs.threads {
+            for event in events {
+                let (Event::Rushed(rush, got, refused), Who::Client { port, .. }) = (event, *who)
+                else {
+                    continue;
+                };
+                let key = Key::default();
+                let (id, form) = (MessageId::default(), LoanForm::default());
+                let action = Action::LoanRequest { client: key, new: key, id, len: 0, form };
+                self.hold(&action, Promise::LoanLimit, error.clone(), refused)
+                    .map_err(|breach| (format!("{}: loan one more", name(*who)), breach))?;
+                *granted.entry((port, *rush)).or_default() += got;
+            }
+        }
+        let not_all_know = logs.stuck > 0 || !is_complete(self.traffic, logs);
+        let wrong = granted.into_iter().find(|(_, got)| *got != limit).filter(|_| !not_all_know);
+        wrong.map_or(Ok(()), |((port, rush), got)| {
+            let what = format!("client {port}: all its threads loan at the same time, rush {rush}");
+            let expected = format!("{limit} loan(s) for all of them together");
+            Err((what, broken(Promise::LoanLimit, expected, format!("{got} loan(s)"))))
+        })
+    }
+}
+
 /// The message as which something that was received presents itself.
 fn stated(seen: &Observation) -> Option<MessageId> {
     match seen {
@@ -380,8 +413,13 @@ mod tests {
 
     fn loaned(traffic: &Concurrent, id: MessageId) -> Event {
         let len = traffic.len_of(id);
-        let seen =
-            Observation::Loaned { len, not_default: None, mismatch: None, misaligned: false };
+        let seen = Observation::Loaned {
+            len,
+            not_default: None,
+            mismatch: None,
+            misaligned: false,
+            used_header: false,
+        };
         Event::Loaned(id, LoanForm::Default, seen)
     }
 
@@ -409,6 +447,8 @@ mod tests {
                 }
                 log.push(Event::Completed(id, false));
             }
+            let limit = traffic.settings(&Settings::default()).max_loaned_requests;
+            log.push(Event::Rushed(0, limit, Observation::Refused("ExceedsMaxLoans".to_owned())));
             logs.threads.push((client(n), log));
         }
         for s in 0..traffic.servers {
@@ -434,7 +474,7 @@ mod tests {
     fn verdict_on(change: impl FnOnce(&mut Logs)) -> Verdict {
         let mut logs = ideal();
         change(&mut logs);
-        judge(&traffic(), &logs)
+        judge(&traffic(), &Settings::default(), &logs)
     }
 
     /// What is broken when the logs are changed like this.
@@ -492,6 +532,33 @@ mod tests {
         };
         assert_eq!(broken_by(lose(SERVER, is_request)), Promise::NoRequestIsLost);
         assert_eq!(broken_by(lose(CLIENT, is_response)), Promise::NoResponseIsLost);
+    }
+
+    #[test]
+    fn threads_that_loan_at_the_same_time_get_as_many_as_there_may_be() {
+        let change = |other: fn(&mut usize, &mut Observation)| {
+            move |logs: &mut Logs| {
+                let (at, events) = first(logs, CLIENT, |event| matches!(event, Event::Rushed(..)));
+                if let Event::Rushed(_, granted, refused) = &mut events[at] {
+                    other(granted, refused);
+                }
+            }
+        };
+        assert_eq!(broken_by(change(|granted, _| *granted += 1)), Promise::LoanLimit);
+        assert_eq!(broken_by(change(|granted, _| *granted -= 1)), Promise::LoanLimit);
+        let out_of_memory = |_: &mut usize, refused: &mut Observation| {
+            *refused = Observation::Refused("OutOfMemory".to_owned());
+        };
+        assert_eq!(broken_by(change(out_of_memory)), Promise::LoanLimit);
+        // Two threads of one client, and a rush each counts on its own.
+        let of_two = |logs: &mut Logs| {
+            let (at, events) = first(logs, CLIENT, |event| matches!(event, Event::Rushed(..)));
+            let Event::Rushed(_, granted, refused) = events[at].clone() else { return };
+            events[at] = Event::Rushed(0, granted - 1, refused.clone());
+            events.push(Event::Rushed(0, 1, refused.clone()));
+            events.push(Event::Rushed(1, granted, refused));
+        };
+        assert!(matches!(verdict_on(of_two), Verdict::Kept(_)));
     }
 
     #[test]

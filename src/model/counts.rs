@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Model, Port, Switch};
+use super::{Model, Pending, Port, Switch};
 use crate::actor::Key;
 
 impl Model {
@@ -43,16 +43,35 @@ impl Model {
         taken >= 2 * s.max_clients * s.max_active_requests_per_client * per_request
     }
 
-    /// Whether another client that goes away could be one more than a server has room for: with
-    /// the quirks, those whose requests were lost are never forgotten.
-    pub(super) fn expired_buffers_are_full(&self) -> bool {
-        // Half of it is left to the clients whose requests are still to be received.
-        let limit = self.settings.server_expired_connection_buffer / 2;
-        self.quirks.contains(&Switch::FullExpiredBufferPanics)
-            && self
-                .forsaken
-                .iter()
-                .any(|(key, &count)| count >= limit && self.servers.contains_key(key))
+    /// Whether a known quirk may ruin the server once it holds what it would receive and all
+    /// clients of which it holds something are gone. It never forgets a client whose requests
+    /// were lost.
+    pub(super) fn would_overfill_server(&self, server: Key) -> bool {
+        let room = self.settings.server_expired_connection_buffer;
+        let lost = self.forsaken.get(&server).copied().unwrap_or(0);
+        // Mostly there is room for all.
+        if self.active.len() + lost < room
+            || !self.quirks.contains(&Switch::FullExpiredBufferPanics)
+        {
+            return false;
+        }
+        let held = self.active.values().filter(|active| active.server == server);
+        let held: BTreeSet<Key> = held.map(|active| active.client).collect();
+        let mut senders = self.in_flight.keys().filter(|(_, to)| *to == server);
+        held.len() + lost >= room && senders.any(|(client, _)| !held.contains(client))
+    }
+
+    /// As [`Self::would_overfill_server`], for a client and the responses it holds.
+    pub(super) fn would_overfill_client(&self, pending: Key) -> bool {
+        let room = self.settings.client_expired_connection_buffer;
+        if self.responses.len() < room || !self.quirks.contains(&Switch::FullExpiredBufferPanics) {
+            return false;
+        }
+        let Pending { client, targets, .. } = &self.pending[&pending];
+        let held = self.responses.values().filter(|held| held.client == *client);
+        let held: BTreeSet<Key> = held.map(|response| response.server).collect();
+        let mut senders = targets.iter().filter(|(_, target)| !target.queue.is_empty());
+        held.len() >= room && senders.any(|(server, _)| !held.contains(server))
     }
 
     /// Whether the client's port exists: itself or something that came out of it.

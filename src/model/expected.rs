@@ -146,6 +146,8 @@ pub enum Expected {
     CleanedUp,
     /// State of the service.
     Service {
+        /// How many nodes use it.
+        nodes: RangeInclusive<usize>,
         /// Its clients.
         clients: Box<Ports>,
         /// Its servers.

@@ -64,17 +64,21 @@ impl Model {
         if !self.has_lingering {
             return;
         }
+        let may_be_discarded = !self.settings.enable_fire_and_forget_requests
+            || self.loses_requests_of_gone_clients().is_some();
         let gone: Vec<Key> =
             self.clients.keys().copied().filter(|&client| !self.client_lives(client)).collect();
         for client in gone {
             let Some(port) = self.clients.remove(&client) else { continue };
+            self.expired.remove(&client);
+            self.forgotten.remove(&client);
             for ((from, server), queue) in &mut self.in_flight {
                 if *from != client {
                     continue;
                 }
                 let keeps =
                     self.server_knows.contains(&(*server, client)) && port.keeps_data_when_gone();
-                if !self.settings.enable_fire_and_forget_requests && !queue.is_empty() {
+                if !queue.is_empty() && may_be_discarded {
                     self.unreturned.insert((*server, client));
                 }
                 if !queue.is_empty() {
@@ -90,6 +94,8 @@ impl Model {
             self.servers.keys().copied().filter(|&server| !self.server_lives(server)).collect();
         for server in gone {
             let Some(port) = self.servers.remove(&server) else { continue };
+            self.expired.remove(&server);
+            self.forgotten.remove(&server);
             self.outlived
                 .extend(self.acquainted.iter().filter(|(_, s)| *s == server).map(|(c, _)| *c));
             self.in_flight.retain(|(_, to), _| *to != server);
@@ -109,6 +115,7 @@ impl Model {
             }
         }
         self.in_flight.retain(|_, queue| !queue.is_empty());
+        self.note_expired();
         self.crowd_out_gone_servers();
         self.crowd_out_gone_clients();
         let gone: Vec<Key> = self
@@ -166,9 +173,11 @@ impl Model {
         for active in self.active.values() {
             unread.entry(active.server).or_default().insert(active.client);
         }
+        let keeps_lost = self.quirks.contains(&Switch::FullExpiredBufferPanics);
         for (server, mut clients) in unread {
             clients.retain(|client| !self.clients.contains_key(client));
-            if clients.len() <= limit {
+            let lost = self.forsaken.get(&server).copied().filter(|_| keeps_lost).unwrap_or(0);
+            if clients.len() + lost <= limit {
                 continue;
             }
             let queues = self

@@ -5,7 +5,10 @@ use smallvec::smallvec;
 
 use super::{Candidate, Expected, Prediction, Promise, Promises, Switch};
 use crate::{
-    actor::{Action, ListedPorts, Observation, Received, ReportedSettings},
+    actor::{
+        Action, ListedPorts, Observation, Received, ReportedSettings,
+        presence::{Aftermath, Presence},
+    },
     payload::{Mismatch, Owner},
     scenario::Settings,
 };
@@ -98,7 +101,7 @@ fn hold_against(
                 checked = checked.with(&[Promise::ResponseReachesOnlyItsRequest]);
             }
         }
-        Observation::Loaned { len, not_default, mismatch, misaligned } => {
+        Observation::Loaned { len, not_default, mismatch, misaligned, used_header } => {
             if !allows(prediction, observation) {
                 let asked = prediction.allowed.iter().any(|e| matches!(e, Expected::Loaned { .. }));
                 let promise =
@@ -112,11 +115,19 @@ fn hold_against(
             if let Some(mismatch) = mismatch {
                 return Err(breach(Promise::HeldDataStaysIntact, mismatch.to_string()));
             }
+            if *used_header {
+                let observed = "a loan with a user header that was written before".to_owned();
+                return Err(breach(Promise::UserHeaderStartsAsDefault, observed));
+            }
             if *misaligned {
                 let observed = "a loan at an address that is no multiple of its alignment";
                 return Err(breach(Promise::PayloadIsAligned, observed.to_owned()));
             }
-            checked = checked.with(&[Promise::LoanHasRequestedLength, Promise::PayloadIsAligned]);
+            checked = checked.with(&[
+                Promise::LoanHasRequestedLength,
+                Promise::PayloadIsAligned,
+                Promise::UserHeaderStartsAsDefault,
+            ]);
             if let Action::LoanRequest { form, .. } | Action::LoanResponse { form, .. } = action
                 && *form == crate::scenario::LoanForm::Default
             {
@@ -136,14 +147,20 @@ fn hold_against(
             }
             checked = checked.with(&[Promise::DisconnectHintArrives]);
         }
-        Observation::Service { settings, listed, .. } => {
+        Observation::Service { settings, listed, presence, .. } => {
             if let Some(promise) = inspected_promise(prediction, observation) {
                 if promise == Promise::ListedPortsAreDescribed {
                     return Err(wrongly_described(prediction, listed.as_deref()));
                 }
+                if promise == Promise::ServiceIsListedWithItsNodes {
+                    return Err(wrongly_present(prediction, presence.as_deref()));
+                }
                 return Err(breach(promise, format!("{}, {settings:?}", summary(observation))));
             }
             checked = checked.with(&[Promise::SettingsAreKept]);
+            if presence.is_some() {
+                checked = checked.with(&[Promise::ServiceIsListedWithItsNodes]);
+            }
             if listed.as_ref().is_some_and(|l| !(l.clients.is_empty() && l.servers.is_empty())) {
                 checked = checked.with(&[Promise::ListedPortsAreDescribed]);
             }
@@ -317,8 +334,8 @@ fn inspected_promise(prediction: &Prediction, observation: &Observation) -> Opti
             }
         }
         (
-            Expected::Service { clients, servers, settings },
-            Observation::Service { clients: c, servers: s, settings: reported, listed },
+            Expected::Service { nodes, clients, servers, settings },
+            Observation::Service { clients: c, servers: s, settings: reported, listed, presence },
         ) => {
             let are_listed = listed.as_ref().is_none_or(|listed| {
                 clients.may_be_listed_as(&listed.clients)
@@ -333,7 +350,18 @@ fn inspected_promise(prediction: &Prediction, observation: &Observation) -> Opti
                     clients.wrongly_described(&listed.clients).is_none()
                         && servers.wrongly_described(&listed.servers).is_none()
                 });
-                (!described).then_some(Promise::ListedPortsAreDescribed)
+                let is_present = presence.as_ref().is_none_or(|presence| {
+                    let listed = presence.exists && presence.listed == 1;
+                    listed
+                        && nodes.contains(&presence.nodes)
+                        && presence.in_details.is_some_and(|count| nodes.contains(&count))
+                        && presence.at_service.is_none_or(|count| nodes.contains(&count))
+                });
+                if described {
+                    (!is_present).then_some(Promise::ServiceIsListedWithItsNodes)
+                } else {
+                    Some(Promise::ListedPortsAreDescribed)
+                }
             }
         }
         _ => Some(prediction.promise),
@@ -351,6 +379,59 @@ fn wrongly_described(prediction: &Prediction, listed: Option<&ListedPorts>) -> B
     let (expected, observed) =
         found.map(|(details, port)| (details.to_string(), port.to_string())).unwrap_or_default();
     Breach { promise: Promise::ListedPortsAreDescribed, expected, observed }
+}
+
+/// The service, or one of its nodes, that is listed otherwise than it is.
+fn wrongly_present(prediction: &Prediction, presence: Option<&Presence>) -> Breach {
+    let expected = prediction.allowed.iter().find_map(|expected| match expected {
+        Expected::Service { nodes, .. } => Some(nodes),
+        _ => None,
+    });
+    let expected = expected.map_or_else(String::new, |nodes| {
+        let nodes = if nodes.start() == nodes.end() {
+            nodes.start().to_string()
+        } else {
+            format!("{} to {}", nodes.start(), nodes.end())
+        };
+        format!("a service that exists and is listed once, with {nodes} node(s)")
+    });
+    let observed = presence.map(describe_presence).unwrap_or_default();
+    Breach { promise: Promise::ServiceIsListedWithItsNodes, expected, observed }
+}
+
+fn describe_presence(presence: &Presence) -> String {
+    let Presence { exists, listed, nodes, in_details, at_service } = presence;
+    let in_details =
+        in_details.map_or_else(String::new, |count| format!(", {count} in its details"));
+    let at_service =
+        at_service.map_or_else(String::new, |count| format!(", {count} at the service"));
+    let exists = if *exists { "exists" } else { "does not exist" };
+    format!(
+        "a service that {exists} and is listed {listed} time(s), {nodes} node(s){in_details}{at_service}"
+    )
+}
+
+/// Judges what there is once everything was dropped.
+///
+/// # Errors
+/// If it is more than nothing, or in the way of whoever comes next.
+pub fn judge_aftermath(aftermath: &Aftermath) -> Result<(), Breach> {
+    let Aftermath { presence, refused, crowded_out } = aftermath;
+    let breach_of = |promise, expected: &str, observed: String| {
+        Err(Breach { promise, expected: expected.to_owned(), observed })
+    };
+    let breach =
+        |expected, observed| breach_of(Promise::ServiceEndsWithItsUsers, expected, observed);
+    if presence.exists || presence.listed > 0 || presence.nodes > 0 {
+        return breach("no service and no node", describe_presence(presence));
+    }
+    match refused {
+        Some(error) => breach("the service can be created again", error.clone()),
+        None => crowded_out.as_ref().map_or(Ok(()), |what| {
+            let expected = "services of another name or pattern can be created beside it";
+            breach_of(Promise::ServicesAreToldApart, expected, what.clone())
+        }),
+    }
 }
 
 fn reported_as(settings: &Settings) -> ReportedSettings {

@@ -31,6 +31,7 @@
 pub mod concurrent;
 mod counts;
 mod expected;
+mod expired;
 mod gone;
 pub mod judge;
 mod predict;
@@ -110,6 +111,8 @@ pub struct Model {
     stale: BTreeSet<(Key, Key)>,
     /// Responses per server that were never read, as far as they can be known.
     unread: BTreeMap<Key, usize>,
+    /// Pending responses that are gone and had hinted that they would be.
+    hinted_and_gone: BTreeSet<Key>,
     /// Clients that have outlived a server they had sent requests to.
     outlived: BTreeSet<Key>,
     /// Clients, servers and active requests that have refused a loan.
@@ -128,6 +131,10 @@ pub struct Model {
     /// Pairs (server, client) of which the client went away with requests the server has
     /// to discard.
     unreturned: BTreeSet<(Key, Key)>,
+    /// Per port, peers that are gone and whose connections it may keep.
+    expired: BTreeMap<Key, BTreeSet<Key>>,
+    /// Per port, those of them whose connections it may keep for ever, with a known quirk.
+    forgotten: BTreeMap<Key, BTreeSet<Key>>,
     /// Per server, clients that went away with requests it had not received yet.
     forsaken: BTreeMap<Key, usize>,
     /// Ports that were refused a growth for want of memory.
@@ -297,6 +304,7 @@ impl Model {
             fates: BTreeMap::new(),
             stale: BTreeSet::new(),
             unread: BTreeMap::new(),
+            hinted_and_gone: BTreeSet::new(),
             outlived: BTreeSet::new(),
             refused: BTreeSet::new(),
             overflowed: BTreeSet::new(),
@@ -305,6 +313,8 @@ impl Model {
             answers: Vec::new(),
             discarding: BTreeSet::new(),
             unreturned: BTreeSet::new(),
+            expired: BTreeMap::new(),
+            forgotten: BTreeMap::new(),
             forsaken: BTreeMap::new(),
             starved: BTreeSet::new(),
             has_lingering: false,
@@ -381,13 +391,11 @@ impl Model {
     /// Most shared-memory objects that may be mapped while only messages from the newest
     /// segments exist, summed over processes; `None` if older ones may linger.
     ///
-    /// The promise names no number. Seen on 0.10.0 over 800 scenarios: 7 for a client and
-    /// a server in one process, 14 in two, at most 31 for four ports and three
-    /// participants. The bound is about twice that for each constellation.
+    /// The promise names no number. The bound is what each object needs: a static port has one
+    /// segment, a dynamic one what it grows into and what keeps count of it.
     #[must_use]
     pub fn most_mapped_objects(&self) -> Option<MostMapped> {
         let lingers = !self.stale.is_empty()
-            || !self.outlived.is_empty()
             || self.in_flight.values().flatten().any(|request| request.orphan)
             || self.loaned_responses.values().any(|loan| !self.active.contains_key(&loan.active))
             || self
@@ -395,14 +403,23 @@ impl Model {
                 .values()
                 .chain(self.servers.values())
                 .any(|port| port.is_reduced || port.loses_chunks);
-        let ports = self.clients.len() + self.servers.len();
+        // The memory of a port: one segment, or a current one and what keeps count
+        // of them.
+        let segments = |port: &Port| if port.strategy.is_dynamic() { 2 } else { 1 };
+        let segments = self.clients.values().chain(self.servers.values()).map(segments);
         let connections = 2 * self.clients.len() * self.servers.len();
-        let in_one_process = 2 + 6 * ports + connections;
+        // What the service and the node have.
+        let in_one_process = 2 + segments.sum::<usize>() + connections;
         let most = self.participants.len().max(1) * in_one_process;
-        let quirk = Switch::DiscardedRequestKeepsMemory;
-        let known = self.quirks.contains(&quirk) && !self.unreturned.is_empty();
-        // A connection, and the one or two segments of the client.
-        let tolerated = known.then(|| (quirk, most + 3 * self.unreturned.len()));
+        let known = |quirk| self.quirks.contains(&quirk);
+        let discarded = Some((Switch::DiscardedRequestKeepsMemory, self.unreturned.len()))
+            .filter(|(quirk, count)| known(*quirk) && *count > 0);
+        let forgotten = Some(self.forgotten.values().map(BTreeSet::len).sum::<usize>())
+            .filter(|count| *count > 0)
+            .map(|count| (Switch::GoneConnectionIsForgotten, count));
+        // A connection, and the one or two segments of the peer, for each.
+        let count = discarded.into_iter().chain(forgotten).map(|(_, count)| count).sum::<usize>();
+        let tolerated = discarded.or(forgotten).map(|(quirk, _)| (quirk, most + 4 * count));
         (!lingers).then_some(MostMapped { most, tolerated })
     }
 

@@ -168,7 +168,11 @@ impl Model {
     }
 
     fn predict_service(&self) -> Prediction {
+        let present = self.participants.values().filter(|participant| participant.present);
+        // Who has left is a node as long as their ports need one.
+        let nodes = present.count()..=self.participants.len();
         let expected = |clients, servers| Expected::Service {
+            nodes: nodes.clone(),
             clients: Box::new(clients),
             servers: Box::new(servers),
             settings: Box::new(self.settings.clone()),
@@ -372,10 +376,14 @@ impl Model {
     }
 
     fn predict_active(&self, key: Key) -> Prediction {
-        let Active { client, pending, .. } = self.active[&key];
-        let pending = self.pending.get(&pending);
-        // Once the pending response is gone its hint means nothing.
-        let hint = pending.map(|pending| pending.hinted);
+        let Active { client, pending: asked, .. } = self.active[&key];
+        let pending = self.pending.get(&asked);
+        // Once the pending response is gone its hint means nothing, but there is none that was
+        // never given.
+        let hint = match pending {
+            Some(pending) => Some(pending.hinted),
+            None => (!self.hinted_and_gone.contains(&asked)).then_some(false),
+        };
         let mut prediction = must(
             Promise::ActiveRequestConnection,
             Expected::Active { connected: Some(pending.is_some()), hint },
@@ -394,6 +402,8 @@ impl Model {
                 .iter()
                 .filter(|((_, to), _)| *to == server)
                 .flat_map(|(_, queue)| queue)
+                // Without fire-and-forget those of a client that is gone are none.
+                .filter(|r| self.settings.enable_fire_and_forget_requests || !r.orphan)
                 .any(|request| {
                     !certain
                         || request.certain
@@ -479,7 +489,8 @@ fn predict_loan(port: &Port, len: usize, loaned: usize, limit: usize) -> Predict
         if len <= port.longest {
             Promise::LoanWithinLimitsSucceeds
         } else {
-            if port.growths >= GROWTHS {
+            // With PowerOfTwo there are no more growths than a length has bits.
+            if port.strategy == Strategy::BestFit && port.growths >= GROWTHS {
                 allowed.push(Expected::Refused("OutOfMemory"));
                 return Prediction {
                     promise: Promise::GrowthEndsInOutOfMemory,

@@ -78,6 +78,8 @@ promises! {
         "a loan of n elements has exactly n elements, also for n = 0";
     LoanSliceIsDefault = "loan-slice-is-default", Documented, "port/client.rs Client::loan_slice, active_request.rs ActiveRequest::loan_slice":
         "loan_slice initialises every element with its default";
+    UserHeaderStartsAsDefault = "user-header-starts-as-default", ConformanceTested, "conformance: client loaned_requests_has_default_constructed_request_header, active_request loan_has_default_constructed_response_header and their siblings for slices and uninitialised loans":
+        "the user header of a loan is its default, whatever the memory was used for before";
     LoanWithinLimitsSucceeds = "loan-within-limits-succeeds", Documented, "service/port_factory/client.rs PreallocatedRequestsOverride, FAQ: Run Out-Of-Memory":
         "with the default preallocation a loan within the limits never runs out of memory";
     HintIsOnlyAHint = "hint-is-only-a-hint", Documented, "port/client.rs module example, port/server.rs module example":
@@ -156,6 +158,12 @@ promises! {
         "the service counts and lists exactly the clients and servers that exist, each once";
     ListedPortsAreDescribed = "listed-ports-are-described", Documented, "service/dynamic_config/request_response.rs ClientDetails, ServerDetails":
         "list_clients and list_servers describe a port as it is: the current maximum length of a slice, whether it can grow, its active requests";
+    ServiceIsListedWithItsNodes = "service-is-listed-with-its-nodes", Documented, "service/mod.rs Service::does_exist, Service::list; service/port_factory/mod.rs PortFactory::nodes; node/mod.rs Node::list; conformance: node nodes_can_be_listed, client service_and_node_exist_until_client_port_is_dropped":
+        "as long as somebody uses a service it exists and is listed once, and so are exactly the nodes that use it";
+    ServiceEndsWithItsUsers = "service-ends-with-its-users", ConformanceTested, "conformance: client and server service_and_node_exist_until_..._port_is_dropped, node nodes_can_be_listed":
+        "when everything is dropped the service does not exist, no node is listed, and the service can be created again";
+    ServicesAreToldApart = "services-are-told-apart", ConformanceTested, "conformance: service same_name_with_different_messaging_pattern_is_allowed; service/service_hash.rs ServiceHash":
+        "services of another name, or of the same name and another messaging pattern, are other services";
     DeadNodeIsListed = "dead-node-is-listed", Documented, "node/mod.rs NodeState::Dead, Node::list; config.rs cleanup_dead_nodes_on_creation, _on_destruction, _on_open":
         "the node of a process that died without dropping it is listed as dead until somebody cleans up, which nobody does in passing where the config says so";
     DeadNodeIsCleanedUp = "dead-node-is-cleaned-up", Documented, "node/mod.rs Node::try_cleanup_dead_nodes":

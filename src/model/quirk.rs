@@ -66,9 +66,16 @@ pub enum Switch {
     /// A dynamic server loans no more responses once several of its responses were never
     /// read: it would run out of chunks and crash. A static one may run out of memory.
     OldResponsesExhaustChunks,
-    /// The buffers for expired connections are as large as iceoryx2 makes them by default, and
-    /// no client is created any more after half as many left requests behind: a full one panics.
+    /// No port holds messages of more peers than its buffer for expired connections has room
+    /// for, those included whose requests were lost: when all of them go away, it panics.
     FullExpiredBufferPanics,
+    /// Of three or more peers that are gone, and of which a port keeps something, it may never
+    /// get rid of some. No peer is created any more once they might fill half of what it has
+    /// room for.
+    GoneConnectionIsForgotten,
+    /// The buffers for expired connections are as large as iceoryx2 makes them by default: a
+    /// full one unmaps what is held.
+    FullExpiredBufferUnmaps,
     /// A dynamic port gets all the chunks it can need: with fewer it grows, and crashes.
     ReducedPreallocationExhaustsChunks,
     /// A client with a limit of active requests of its own may run out of memory; a dynamic
@@ -125,7 +132,7 @@ impl Switch {
 /// with them carries out. Steps are steered around as they come, settings are not.
 #[must_use]
 pub fn steered<'a>(scenario: &'a Scenario, quirks: &BTreeSet<Switch>) -> Cow<'a, Scenario> {
-    if !quirks.contains(&Switch::FullExpiredBufferPanics) {
+    if !quirks.contains(&Switch::FullExpiredBufferUnmaps) {
         return Cow::Borrowed(scenario);
     }
     let default = Settings::default();

@@ -92,7 +92,7 @@ impl Model {
                 let participant = self.participant(participant)?;
                 if self.quirks.contains(&Switch::RecycledSlotGetsOldConnection)
                     && self.holds_of_gone_client()
-                    || self.expired_buffers_are_full()
+                    || self.forgotten_fill()
                 {
                     return None;
                 }
@@ -110,6 +110,9 @@ impl Model {
             }
             Step::CreateServer { participant, strategy, hint, loans, preallocate } => {
                 let participant = self.participant(participant)?;
+                if self.forgotten_fill() {
+                    return None;
+                }
                 let is_slice = self.settings.payload.responses_are_slices();
                 let by_key = self.settings.strategy_of_servers();
                 let (strategy, hint) = self.memory(by_key, strategy, hint, is_slice)?;
@@ -154,7 +157,11 @@ impl Model {
                 Action::DropRequest { request: any(&self.loaned_requests, request)? }
             }
             Step::ReceiveRequest { server } => {
-                Action::ReceiveRequest { server: self.server(server)?, new: self.fresh() }
+                let server = self.server(server)?;
+                if self.would_overfill_server(server) {
+                    return None;
+                }
+                Action::ReceiveRequest { server, new: self.fresh() }
             }
             Step::LoanResponse { active, len, form } => {
                 let active = any(&self.active, active)?;
@@ -184,7 +191,11 @@ impl Model {
                 Action::DropLoanedResponse { response: any(&self.loaned_responses, response)? }
             }
             Step::ReceiveResponse { pending } => {
-                Action::ReceiveResponse { pending: any(&self.pending, pending)?, new: self.fresh() }
+                let pending = any(&self.pending, pending)?;
+                if self.would_overfill_client(pending) {
+                    return None;
+                }
+                Action::ReceiveResponse { pending, new: self.fresh() }
             }
             Step::DropPending { pending } => {
                 Action::DropPending { pending: any(&self.pending, pending)? }
@@ -397,7 +408,8 @@ impl Action {
 mod tests {
     use super::*;
     use crate::{
-        actor::Observation,
+        actor::{Observation, PortId, Received},
+        model::Expected,
         scenario::{LoanForm, Settings},
     };
 
@@ -412,6 +424,69 @@ mod tests {
         let id = Default::default();
         model.apply(&create, &Observation::PortCreated { id, hint, backpressure, active });
         model.resolve(&Step::LoanRequest { client: 0, len, form: LoanForm::Default })
+    }
+
+    /// The model after these steps, as if each had gone well, and what comes of one more.
+    fn after(settings: Settings, quirk: Switch, steps: &[Step], next: &Step) -> Option<Action> {
+        let mut model = Model::new(settings, [quirk].into());
+        for step in steps {
+            let action = model.resolve(step)?;
+            let allowed = model.predict(&action).allowed;
+            let observation = match (&action, &allowed[0]) {
+                (Action::CreateClient { .. } | Action::CreateServer { .. }, _) => {
+                    let id = PortId(u128::from(model.fresh().0));
+                    Observation::PortCreated { id, hint: 8, backpressure: None, active: None }
+                }
+                (Action::LoanRequest { len, .. }, _) => Observation::Loaned {
+                    len: *len,
+                    not_default: None,
+                    mismatch: None,
+                    misaligned: false,
+                    used_header: false,
+                },
+                (_, Expected::Sent { servers }) => Observation::Sent { servers: *servers.end() },
+                (_, Expected::Received(message)) => Observation::Received(Received {
+                    header: Some(message.id),
+                    len: message.len,
+                    mismatch: None,
+                    misaligned: false,
+                    origin: message.origin,
+                    header_origin: message.origin,
+                    elements: message.len as u64,
+                }),
+                _ => Observation::Done,
+            };
+            model.apply(&action, &observation);
+        }
+        model.resolve(next)
+    }
+
+    #[test]
+    fn a_server_holds_requests_of_no_more_clients_than_its_expired_buffer_has_room_for() {
+        let ask = |client| {
+            let form = LoanForm::Default;
+            [Step::LoanRequest { client, len: 8, form }, Step::SendRequest { request: 0 }]
+        };
+        let receive = Step::ReceiveRequest { server: 0 };
+        let mut steps = vec![
+            Step::Join { how: OpenMode::Create, require: None },
+            Step::create_server(0, Strategy::Static, 8, 1),
+            Step::create_client(0, Strategy::Static, 8),
+            Step::create_client(0, Strategy::Static, 8),
+        ];
+        steps.extend(ask(0).into_iter().chain(ask(0)));
+        let quirk = Switch::FullExpiredBufferPanics;
+        for (room, is_steered) in [(1, true), (2, false)] {
+            let settings =
+                Settings { server_expired_connection_buffer: room, ..Settings::default() };
+            let of_one: Vec<Step> = steps.iter().copied().chain([receive]).collect();
+            assert!(after(settings.clone(), quirk, &of_one, &receive).is_some());
+            let of_two: Vec<Step> = of_one.iter().copied().chain(ask(1)).collect();
+            let next = after(settings.clone(), quirk, &of_two, &receive);
+            assert_eq!(next.is_none(), is_steered, "room for {room}");
+            let other = Switch::FailedGrowthSticks;
+            assert!(after(settings, other, &of_two, &receive).is_some());
+        }
     }
 
     #[test]

@@ -120,6 +120,7 @@ impl Model {
             Action::ReceiveRequest { server, new } => {
                 self.server_looks(server);
                 self.request_received(server, new, observation);
+                self.tidy_expired(server);
             }
             Action::SendResponse { response } => {
                 if let Some(loan) = self.loaned_responses.remove(&response) {
@@ -132,6 +133,9 @@ impl Model {
             }
             Action::ReceiveResponse { pending, new } => {
                 self.response_received(pending, new, observation);
+                if let Some(pending) = self.pending.get(&pending) {
+                    self.tidy_expired(pending.client);
+                }
             }
             Action::DropPending { pending } => self.drop_pending(pending),
             Action::DropActive { active } => self.drop_active(active),
@@ -186,6 +190,9 @@ impl Model {
 
     pub(super) fn drop_pending(&mut self, key: Key) {
         let Some(pending) = self.pending.remove(&key) else { return };
+        if pending.hinted {
+            self.hinted_and_gone.insert(key);
+        }
         for (&server, target) in &pending.targets {
             for response in &target.queue {
                 self.fates.insert(response.id, Promise::ResponseReachesOnlyItsRequest);
@@ -308,6 +315,22 @@ impl Model {
                         queue.retain(|request| pending.contains_key(&request.pending));
                     }
                 }
+            }
+            // Whatever of a gone client was not there is lost, where it could have been had.
+            Observation::Nothing => {
+                let limit = self.settings.max_active_requests_per_client;
+                let holds = |client| {
+                    self.active
+                        .values()
+                        .filter(|a| a.client == client && a.server == server)
+                        .count()
+                };
+                for ((client, to), queue) in &mut self.in_flight {
+                    if *to == server && holds(*client) < limit {
+                        queue.retain(|request| !request.orphan);
+                    }
+                }
+                self.in_flight.retain(|_, queue| !queue.is_empty());
             }
             _ => {}
         }

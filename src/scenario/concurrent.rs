@@ -28,6 +28,7 @@ mod last {
     pub(super) const RESPONSES: usize = super::MOST_RESPONSES - 1;
     pub(super) const HOLD: usize = 16;
     pub(super) const TURNS: usize = REQUESTS;
+    pub(super) const RUSHES: usize = 1000;
     pub(super) const LONGEST: usize = 1 << 20;
 }
 
@@ -72,6 +73,10 @@ pub struct Concurrent {
     /// each time; at least 1.
     #[serde(deserialize_with = "within::<_, 1, { last::TURNS }>")]
     pub turns: usize,
+    /// How often, once a turn is over, the threads of a client loan together as many requests
+    /// as there may be, and one more each.
+    #[serde(deserialize_with = "within::<_, 0, { last::RUSHES }>")]
+    pub rushes: usize,
     /// Whether the last of several servers comes when a part of the requests has been sent.
     pub late_server: bool,
     /// Longest message, in elements.
@@ -96,6 +101,7 @@ impl Default for Concurrent {
             responses: 1,
             hold: 0,
             turns: 1,
+            rushes: 0,
             late_server: false,
             longest: 4096,
             hint: 16,
@@ -117,6 +123,7 @@ impl Concurrent {
             responses: self.responses.min(last::RESPONSES),
             hold: self.hold.min(last::HOLD),
             turns: self.turns.clamp(1, last::TURNS),
+            rushes: self.rushes.min(last::RUSHES),
             longest: self.longest.clamp(1, last::LONGEST),
             ..self.clone()
         }
@@ -248,6 +255,8 @@ impl Concurrent {
         with(&|c| c.threads = c.threads.min(2));
         with(&|c| c.clients = c.clients.min(2));
         with(&|c| c.turns = 1);
+        with(&|c| c.rushes = 0);
+        with(&|c| c.rushes /= 2);
         with(&|c| c.late_server = false);
         with(&|c| c.hold = 0);
         with(&|c| c.responses = c.responses.min(1));

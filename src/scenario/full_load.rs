@@ -39,7 +39,9 @@ pub(crate) fn steps(settings: &Settings, clients: usize, servers: usize) -> Vec<
         }
     }
     for pending in 0..count(requests) {
-        steps.extend((0..answers * servers).map(|_| Step::ReceiveResponse { pending }));
+        // Also without a server: what is kept of those that are gone goes with a receive.
+        let receipts = (answers * servers).max(1);
+        steps.extend((0..receipts).map(|_| Step::ReceiveResponse { pending }));
         steps.push(Step::InspectPending { pending });
     }
     for active in 0..count(requests * servers) {
@@ -47,6 +49,9 @@ pub(crate) fn steps(settings: &Settings, clients: usize, servers: usize) -> Vec<
         steps.push(Step::SendResponse { response: 0 });
         steps.push(Step::InspectActive { active });
     }
+    // Where nothing could be sent nobody has noticed who is gone.
+    steps.extend((0..count(clients)).map(|client| Step::UpdateClient { client }));
+    steps.extend((0..count(servers)).map(|server| Step::UpdateServer { server }));
     steps
 }
 

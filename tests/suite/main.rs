@@ -13,6 +13,8 @@ mod degradation;
 mod example_programs;
 mod gate;
 mod growth;
+#[cfg(iox2_at_least_0_10)]
+mod identity;
 mod interrupted;
 mod jury;
 mod killed;

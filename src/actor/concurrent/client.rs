@@ -1,12 +1,23 @@
 //! Clients, and the threads that share one.
 
-use std::{cell::OnceCell, collections::VecDeque, sync::atomic::Ordering};
+use std::{
+    cell::OnceCell,
+    collections::VecDeque,
+    ops::{ControlFlow, Range},
+    sync::atomic::{AtomicUsize, Ordering},
+};
 
 use iceoryx2::prelude::*;
 
-use super::{EndOnPanic, Event, Patience, Setting, Share, Who, join, memory_of, wanted};
+use super::{EndOnPanic, Event, Gate, Patience, Setting, Share, Who, join, memory_of, wanted};
 use crate::{
-    actor::{Observation, PortId, iox::received_response, message::Payload, open::Obtain, version},
+    actor::{
+        Observation, PortId,
+        iox::{received_response, seal},
+        message::Payload,
+        open::Obtain,
+        version,
+    },
     payload::MessageId,
     scenario::{Concurrent, concurrent::WINDOW},
 };
@@ -27,25 +38,30 @@ where
         all.resize_with(all.len().max(more.len()), Vec::new);
         all.iter_mut().zip(more).for_each(|(all, more)| all.extend(more));
     };
-    let turn = |turn: usize| -> Result<Vec<Vec<Event>>, String> {
-        // Before all that goes in the end: dropped last.
-        let leaving = OnceCell::new();
-        let joining = board.busy();
-        let (_node, factory) = join::<S, Req, Res>(setting)?;
-        let builder = factory.client_builder();
-        let builder = Req::client_memory(builder, memory_of(traffic, traffic.client_strategy));
-        let client = builder.create().map_err(|error| format!("{error:?}"))?;
-        drop(joining);
-        let share = |sequence| traffic.requests * sequence / traffic.turns;
-        let sequences = share(turn)..share(turn + 1);
-        let events = S::share_client(&client, traffic.threads, &|client, n| {
-            let thread = port * traffic.threads + n;
-            Asking { setting, thread, origin: version::client_id(client), log: Vec::new() }
-                .ask(client, sequences.clone())
-        });
-        let _ = leaving.set(board.busy());
-        Ok(events)
-    };
+    let turn =
+        |turn: usize| -> Result<Vec<Vec<Event>>, String> {
+            // Before all that goes in the end: dropped last.
+            let leaving = OnceCell::new();
+            let joining = board.busy();
+            let (_node, factory) = join::<S, Req, Res>(setting)?;
+            let builder = factory.client_builder();
+            let builder = Req::client_memory(builder, memory_of(traffic, traffic.client_strategy));
+            let client = builder.create().map_err(|error| format!("{error:?}"))?;
+            drop(joining);
+            let share = |sequence| traffic.requests * sequence / traffic.turns;
+            let sequences = share(turn)..share(turn + 1);
+            let threads = if S::SHARES { traffic.threads } else { 1 };
+            let gate = Gate { threads, arrived: AtomicUsize::new(0) };
+            let rushes = turn * traffic.rushes..(turn + 1) * traffic.rushes;
+            let events =
+                S::share_client(&client, traffic.threads, &|client, n| {
+                    let thread = port * traffic.threads + n;
+                    Asking { setting, thread, origin: version::client_id(client), log: Vec::new() }
+                        .ask(client, sequences.clone(), rushes.clone(), &gate)
+                });
+            let _ = leaving.set(board.busy());
+            Ok(events)
+        };
     for n in 0..traffic.turns {
         if board.is_over() {
             break;
@@ -63,6 +79,9 @@ where
     // Nobody reads them any more if it is over.
     let _ = logs.send(logs_of_threads.collect());
 }
+
+/// Requests of which the shortest is loaned in a rush.
+const SOME: usize = 16;
 
 /// A request that waits for its responses.
 struct Open<P> {
@@ -83,7 +102,9 @@ impl Asking<'_> {
     fn ask<S, Req, Res>(
         mut self,
         client: &version::Client<S, Req, Res>,
-        sequences: std::ops::Range<usize>,
+        sequences: Range<usize>,
+        rushes: Range<usize>,
+        gate: &Gate,
     ) -> Vec<Event>
     where
         S: Service,
@@ -176,7 +197,49 @@ impl Asking<'_> {
                 return self.give_up(Event::GaveUpOnServers);
             }
         }
+        for (n, rush) in rushes.enumerate() {
+            if self.rush(client, gate, n, rush).is_break() {
+                board.end();
+                break;
+            }
+        }
         self.log
+    }
+
+    /// Loans together with the other threads until there is no more.
+    fn rush<S, Req, Res>(
+        &mut self,
+        client: &version::Client<S, Req, Res>,
+        gate: &Gate,
+        n: usize,
+        rush: usize,
+    ) -> ControlFlow<()>
+    where
+        S: Service,
+        Req: Payload + ?Sized,
+        Res: Payload + ?Sized,
+    {
+        let Setting { traffic, board, settings, .. } = self.setting;
+        // The shorter they are, the closer together they are loaned.
+        let some = (0..SOME).map(|sequence| Concurrent::request(self.thread, sequence));
+        let id = some.min_by_key(|id| traffic.len_of(*id)).unwrap_or_default();
+        let wanted = wanted(traffic, id, settings.request_payload_alignment);
+        let mut loans = Vec::new();
+        gate.pass(2 * n + 1, board)?;
+        let refused = loop {
+            let (loan, mut observation) = Req::loan_request(client, wanted);
+            match loan {
+                Some(mut loan) if loans.len() <= settings.max_loaned_requests => {
+                    seal(loan.user_header_mut(), id, &mut observation);
+                    self.log.push(Event::Loaned(id, wanted.form, observation));
+                    loans.push(loan);
+                }
+                _ => break observation,
+            }
+        };
+        self.log.push(Event::Rushed(rush, loans.len(), refused));
+        board.advance();
+        gate.pass(2 * n + 2, board)
     }
 
     fn send<S, Req, Res>(
@@ -191,10 +254,12 @@ impl Asking<'_> {
     {
         let Setting { traffic, board, settings, .. } = self.setting;
         let wanted = wanted(traffic, id, settings.request_payload_alignment);
-        let (loan, observation) = Req::loan_request(client, wanted);
+        let (mut loan, mut observation) = Req::loan_request(client, wanted);
+        if let Some(loan) = &mut loan {
+            seal(loan.user_header_mut(), id, &mut observation);
+        }
         self.log.push(Event::Loaned(id, wanted.form, observation));
-        let mut loan = loan?;
-        *loan.user_header_mut() = id.seal();
+        let loan = loan?;
         let least = board.servers_ready.load(Ordering::Relaxed);
         let sent = loan.send();
         let most = board.servers_begun.load(Ordering::Relaxed);

@@ -1,6 +1,6 @@
 //! Ports, pending responses and active requests that are asked and answer wrongly.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Sabotage, Trick, lie, scene::Scene};
 use crate::{
@@ -121,28 +121,62 @@ pub(super) static ALL: &[Sabotage] = &[
         trick: || server_says(|_| true),
     },
     Sabotage {
-        id: "power-of-two-hints-when-gone",
-        breaks: Promise::StrategiesAgree,
-        what: "with PowerOfTwo an active request has a hint once its pending response is gone",
+        id: "has-requests-of-gone-clients",
+        breaks: Promise::HasRequestsIsTrue,
+        what: "without fire-and-forget a server has requests when all of them are of clients that are gone",
         trick: || {
-            active_says(|scene, key, connected, hint| {
-                let server = scene.active.get(&key).and_then(|a| scene.servers.get(&a.server));
-                let is_power = server.is_some_and(|port| port.strategy == Strategy::PowerOfTwo);
-                (connected, hint != (is_power && !connected))
+            lie(|scene, action, truth| match (action, truth) {
+                (Action::InspectServer { server }, Observation::Server { has_requests: false }) => {
+                    let mut waiting = scene.requests.iter().filter(|m| m.waits_at.contains(server));
+                    Observation::Server { has_requests: waiting.next().is_some() }
+                }
+                (_, truth) => truth,
             })
         },
     },
     Sabotage {
-        id: "local-hints-when-gone",
-        breaks: Promise::VariantsAgree,
-        what: "on the local variant an active request has a hint once its pending response is gone",
+        id: "disconnect-hint-of-another",
+        breaks: Promise::DisconnectHintArrives,
+        what: "an active request has a hint once its pending response is gone without one",
+        trick: || active_says(|_, _, connected, hint| (connected, hint || !connected)),
+    },
+    Sabotage {
+        id: "power-of-two-remembers-hints",
+        breaks: Promise::StrategiesAgree,
+        what: "with PowerOfTwo an active request keeps its hint when its pending response is gone",
         trick: || {
-            active_says(|scene, _, connected, hint| {
-                (connected, hint != (scene.variant == Variant::Local && !connected))
+            hint_stays(|scene, key| {
+                let server = scene.active.get(&key).and_then(|a| scene.servers.get(&a.server));
+                server.is_some_and(|port| port.strategy == Strategy::PowerOfTwo)
             })
         },
     },
+    Sabotage {
+        id: "local-remembers-hints",
+        breaks: Promise::VariantsAgree,
+        what: "on the local variant an active request keeps its hint when its pending response is gone",
+        trick: || hint_stays(|scene, _| scene.variant == Variant::Local),
+    },
 ];
+
+/// Turns around what an active request says of a hint it had, once its pending response is
+/// gone: then nobody knows what it has to say.
+fn hint_stays(is_so: fn(&Scene, Key) -> bool) -> Box<dyn Trick> {
+    let mut hinted = BTreeSet::new();
+    lie(move |scene, action, truth| match (action, truth) {
+        (Action::HintDisconnect { pending }, truth) => {
+            hinted.insert(*pending);
+            truth
+        }
+        (Action::InspectActive { active }, Observation::Active { connected, hint }) => {
+            let pending = scene.active.get(active).map(|active| active.pending);
+            let had_one = pending.is_some_and(|pending| hinted.contains(&pending));
+            let turned = !connected && had_one && is_so(scene, *active);
+            Observation::Active { connected, hint: hint != turned }
+        }
+        (_, truth) => truth,
+    })
+}
 
 /// Changes what an active request says: connected, and has a hint.
 fn active_says(

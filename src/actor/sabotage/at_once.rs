@@ -39,6 +39,22 @@ pub(super) static ALL: &[Sabotage] = &[
         },
     },
     Sabotage {
+        id: "concurrent-loan-beyond-the-limit",
+        breaks: Promise::LoanLimit,
+        what: "threads that loan at the same time get one request more than there may be",
+        trick: || {
+            tamper(|events| {
+                events.iter_mut().any(|event| match event {
+                    Event::Rushed(_, granted, _) => {
+                        *granted += 1;
+                        true
+                    }
+                    _ => false,
+                })
+            })
+        },
+    },
+    Sabotage {
         id: "concurrent-growth-overwrites-held-data",
         breaks: Promise::HeldDataStaysIntact,
         what: "a message changes while other threads grow",

@@ -334,13 +334,14 @@ fn gone(exist: impl Iterator<Item = bool>) -> usize {
 /// Counts so many clients and servers more.
 fn count(more: fn(&Scene) -> (usize, usize)) -> Box<dyn Trick> {
     lie(move |scene, _, truth| match truth {
-        Observation::Service { clients, servers, settings, listed } => {
+        Observation::Service { clients, servers, settings, listed, presence } => {
             let (more_clients, more_servers) = more(scene);
             Observation::Service {
                 clients: clients + more_clients,
                 servers: servers + more_servers,
                 settings,
                 listed,
+                presence,
             }
         }
         truth => truth,

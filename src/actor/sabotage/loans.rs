@@ -1,5 +1,7 @@
 //! Loans that are granted, refused or measured wrongly.
 
+use std::collections::BTreeSet;
+
 use super::{Sabotage, deed, lie, refused, refuses, scene::Scene};
 use crate::{
     actor::{Action, Observation},
@@ -237,6 +239,22 @@ pub(super) static ALL: &[Sabotage] = &[
         },
     },
     Sabotage {
+        id: "used-memory-keeps-user-header",
+        breaks: Promise::UserHeaderStartsAsDefault,
+        what: "the second loan of a length has the user header of the first",
+        trick: || {
+            let mut lengths = BTreeSet::new();
+            lie(move |scene, action, mut truth| {
+                if let Observation::Loaned { len, used_header, .. } = &mut truth
+                    && let Some(port) = scene.loans_from(action)
+                {
+                    *used_header = !lengths.insert((port.id, *len));
+                }
+                truth
+            })
+        },
+    },
+    Sabotage {
         id: "grown-loan-is-misaligned",
         breaks: Promise::PayloadIsAligned,
         what: "after a growth loans begin at any address",
@@ -265,7 +283,13 @@ fn asked(action: &Action) -> Option<usize> {
 }
 
 fn granted(len: usize) -> Observation {
-    Observation::Loaned { len, not_default: None, mismatch: None, misaligned: false }
+    Observation::Loaned {
+        len,
+        not_default: None,
+        mismatch: None,
+        misaligned: false,
+        used_header: false,
+    }
 }
 
 fn is_granted(observation: &Observation) -> bool {

@@ -14,6 +14,7 @@ mod loans;
 mod openings;
 mod origins;
 mod overflow;
+mod presence;
 mod process;
 mod scene;
 
@@ -21,7 +22,7 @@ use serde::Serialize;
 
 use super::{
     Action, ActionKind, Damage, Host, HostError, Key, Observation, Received, concurrent::Logs,
-    variant::Variant,
+    presence::Aftermath, variant::Variant,
 };
 use crate::{
     model::Promise,
@@ -61,6 +62,7 @@ impl Sabotage {
             answers::ALL,
             at_once::ALL,
             openings::ALL,
+            presence::ALL,
         ];
         let mut all: Vec<_> = files.into_iter().flatten().collect();
         all.sort_by_key(|sabotage| sabotage.breaks);
@@ -93,6 +95,11 @@ trait Trick {
     /// Lets threads loose.
     fn at_once(&mut self, stage: &mut Stage<'_>, traffic: &Concurrent) -> Result<Logs, HostError> {
         stage.host.at_once(traffic)
+    }
+
+    /// Looks what there is once everything was dropped.
+    fn aftermath(&mut self, stage: &mut Stage<'_>) -> Result<Option<Aftermath>, HostError> {
+        stage.host.aftermath()
     }
 
     /// Counts what is mapped.
@@ -249,6 +256,11 @@ impl Host for Saboteur {
     fn mapped_objects(&mut self) -> Result<usize, HostError> {
         let (trick, mut stage) = self.act(Key::default());
         trick.mapped_objects(&mut stage)
+    }
+
+    fn aftermath(&mut self) -> Result<Option<Aftermath>, HostError> {
+        let (trick, mut stage) = self.act(Key::default());
+        trick.aftermath(&mut stage)
     }
 
     fn at_once(&mut self, traffic: &Concurrent) -> Result<Logs, HostError> {

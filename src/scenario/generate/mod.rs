@@ -40,8 +40,8 @@ use phrases::{
     vanishing, watching,
 };
 use piles::{
-    forgotten_requests, held_over, modest_client, neglected, short_lived_ports, unread_answer,
-    unread_answers,
+    forgotten_requests, held_over, modest_client, neglected, outlasting, short_lived_ports,
+    unread_answer, unread_answers,
 };
 use values::settle;
 pub use values::{allocation, hint, impossible_length, length, settings};
@@ -109,7 +109,7 @@ impl Family {
         if index % 32 == 23 {
             return Self::Death;
         }
-        if index % 32 == 3 {
+        if index % 64 == 3 {
             return Self::Concurrency;
         }
         match index % 8 {
@@ -223,7 +223,7 @@ fn churn() -> impl Strategy<Value = Scenario> {
         (1, watching()),
         (3, coming_and_going()),
         (1, vanishing()),
-        (1, short_lived_ports()),
+        (2, short_lived_ports()),
     ];
     scenario(settings(), some_ports(), phrases, 5..60)
 }
@@ -257,7 +257,11 @@ fn neglect() -> impl Strategy<Value = Scenario> {
     });
     let phrases =
         Union::new_weighted(vec![(2, conversation()), (1, unread_answer()), (3, neglected())]);
-    let turn = vec(phrases, 1..6).prop_map(|phrases| phrases.concat());
+    // Whatever else happens in a turn may clear away what it neglects.
+    let turn = prop_oneof![
+        2 => vec(phrases, 1..6).prop_map(|phrases| phrases.concat()),
+        1 => unread_answer(),
+    ];
     // The fewer clients, the less memory a server has for what they neglect.
     let few_clients = settings().prop_map(|s| Settings { max_clients: s.max_clients.min(2), ..s });
     (few_clients, settle(), opening, turn, 8..50_usize).prop_map(
@@ -292,11 +296,12 @@ fn concurrency() -> impl Strategy<Value = Scenario> {
     let strategy = || select(Allocation::ALL.to_vec());
     let few = || prop_oneof![3 => Just(1_usize), 3 => Just(2_usize), 1 => Just(3_usize)];
     let ports = (few(), few(), few(), strategy(), strategy());
-    let traffic = (16..80_usize, 1..5_usize, 0..3_usize, 1..4_usize, any::<bool>());
+    let rushes = select(vec![0, 100, 1000]);
+    let traffic = (16..80_usize, 1..5_usize, 0..3_usize, 1..4_usize, any::<bool>(), rushes);
     let lengths = (any::<u32>(), select(vec![64, 1000, 4096, 20_000]), select(vec![0, 1, 16, 100]));
     (settings(), ports, traffic, lengths).prop_map(|(service, ports, traffic, lengths)| {
         let (clients, servers, threads, client_strategy, server_strategy) = ports;
-        let (requests, responses, hold, turns, late_server) = traffic;
+        let (requests, responses, hold, turns, late_server, rushes) = traffic;
         let (seed, longest, hint) = lengths;
         let concurrent = Concurrent {
             seed,
@@ -307,6 +312,7 @@ fn concurrency() -> impl Strategy<Value = Scenario> {
             responses,
             hold,
             turns,
+            rushes,
             late_server,
             longest,
             hint,
@@ -342,8 +348,12 @@ fn limits() -> impl Strategy<Value = Scenario> {
     scenario(settings(), first, phrases, 5..30)
 }
 
+/// As often as a byte has values, for each of the channels that requests of a client may take in
+/// turn.
+const MANY_TURNS: usize = 5 * 256 + 10;
+
 fn turnover() -> impl Strategy<Value = Scenario> {
-    let opening = (create_client(), create_server(), prop::option::of(create_server())).prop_map(
+    let ports = (create_client(), create_server(), prop::option::of(create_server())).prop_map(
         |(client, server, another)| {
             [join(), client, server].into_iter().chain(another).collect::<Vec<_>>()
         },
@@ -354,21 +364,49 @@ fn turnover() -> impl Strategy<Value = Scenario> {
         (2, release()),
         (1, reconnection()),
     ]);
-    let turn = vec(phrases, 2..7).prop_map(|phrases| phrases.concat());
-    (settings(), settle(), opening, turn, GROWTHS + 10..GROWTHS + 40).prop_map(
-        |(service, settle, opening, turn, times)| {
-            let let_go = [
-                Step::DropRequest { request: 0 },
-                Step::DropLoanedResponse { response: 0 },
-                Step::DropPending { pending: 0 },
-                Step::DropActive { active: 0 },
-                Step::DropResponse { response: 0 },
-            ];
-            let whole_turn = turn.iter().copied().chain(let_go.repeat(4));
-            let repeat = Some(Repeat { times, stretch: 0, steps: whole_turn.collect() });
-            Scenario { settle, service, repeat, ..Scenario::of_steps(opening) }
+    let let_go = [
+        Step::DropRequest { request: 0 },
+        Step::DropLoanedResponse { response: 0 },
+        Step::DropPending { pending: 0 },
+        Step::DropActive { active: 0 },
+        Step::DropResponse { response: 0 },
+    ];
+    let forgetful = vec(phrases, 2..7).prop_map(move |phrases| {
+        let turn = phrases.concat().into_iter().chain(let_go.repeat(4)).collect();
+        (Vec::new(), turn)
+    });
+    let times = || GROWTHS + 10..GROWTHS + 40;
+    let turns = prop_oneof![
+        6 => (forgetful, times()).boxed(),
+        1 => (outlasting(), times()).boxed(),
+        1 => (outlasting(), Just(MANY_TURNS)).boxed(),
+    ];
+    (settings(), settle(), ports, turns).prop_map(
+        |(service, settle, ports, ((opening, steps), times))| {
+            let service = Settings {
+                // What was held from the start takes one of them.
+                max_active_requests_per_client: service.max_active_requests_per_client
+                    + usize::from(!opening.is_empty()),
+                ..service
+            };
+            let repeat = Some(Repeat { times, stretch: 0, steps });
+            let steps = ports.into_iter().chain(opening).collect();
+            Scenario { settle, service, repeat, ..Scenario::of_steps(steps) }
         },
     )
+}
+
+/// What becomes of messages that grow each time.
+#[derive(Debug, Clone, Copy)]
+enum Manner {
+    /// They are loaned and dropped.
+    Dropped,
+    /// They are sent, received and dropped.
+    Received,
+    /// They are held until the next one has come.
+    Held,
+    /// Nobody receives them: the next one takes their place.
+    Evicted,
 }
 
 fn many_growths() -> impl Strategy<Value = Scenario> {
@@ -378,57 +416,71 @@ fn many_growths() -> impl Strategy<Value = Scenario> {
         max_active_requests_per_client: 4,
         max_loaned_requests: 1,
         max_response_buffer_size: 1,
-        max_borrowed_responses_per_pending_response: 1,
+        max_borrowed_responses_per_pending_response: 2,
         ..Settings::default()
     });
+    use Manner as M;
     let run = (
         any::<bool>(),
         select(vec![Allocation::BestFit, Allocation::PowerOfTwo]),
         0..32_usize,
         8..65_usize,
         select(vec![GROWTHS / 2, GROWTHS - 1, GROWTHS, GROWTHS + 1, GROWTHS + 30]),
-        any::<bool>(),
+        select(vec![M::Dropped, M::Received, M::Received, M::Held, M::Evicted]),
         0..4_usize,
     );
     (small, settle(), run).prop_map(
-        |(service, settle, (requests, strategy, hint, stride, growths, send, waiting))| {
+        |(service, settle, (requests, strategy, hint, stride, growths, manner, waiting))| {
             let mut steps = vec![
                 join(),
                 Step::create_client(0, strategy, hint),
                 Step::create_server(0, strategy, hint, 1),
             ];
             let form = LoanForm::WriteFromSlice;
-            let request =
-                [Step::LoanRequest { client: 0, len: 1, form }, Step::SendRequest { request: 0 }];
+            let request = |len| {
+                [Step::LoanRequest { client: 0, len, form }, Step::SendRequest { request: 0 }]
+            };
+            let response = |len| {
+                [Step::LoanResponse { active: 0, len, form }, Step::SendResponse { response: 0 }]
+            };
             let len = hint + stride;
-            let turn = match (requests, send) {
-                (true, true) => vec![
-                    Step::LoanRequest { client: 0, len, form },
-                    Step::SendRequest { request: 0 },
-                    Step::ReceiveRequest { server: 0 },
-                    Step::DropActive { active: 0 },
-                    Step::DropPending { pending: 0 },
-                ],
-                (true, false) => vec![
-                    Step::LoanRequest { client: 0, len, form },
-                    Step::DropRequest { request: 0 },
-                ],
-                (false, true) => vec![
-                    Step::LoanResponse { active: 0, len, form },
-                    Step::SendResponse { response: 0 },
-                    Step::ReceiveResponse { pending: 0 },
-                    Step::DropResponse { response: 0 },
-                ],
-                (false, false) => vec![
+            let receive = Step::ReceiveRequest { server: 0 };
+            let fetch = Step::ReceiveResponse { pending: 0 };
+            let drop_pending = Step::DropPending { pending: 0 };
+            let turn = match (requests, manner) {
+                (true, M::Dropped) => {
+                    vec![
+                        Step::LoanRequest { client: 0, len, form },
+                        Step::DropRequest { request: 0 },
+                    ]
+                }
+                (true, M::Received | M::Held) => request(len)
+                    .into_iter()
+                    .chain([receive, Step::DropActive { active: 0 }, drop_pending])
+                    .collect(),
+                (true, M::Evicted) => request(len).into_iter().chain([drop_pending]).collect(),
+                (false, M::Dropped) => vec![
                     Step::LoanResponse { active: 0, len, form },
                     Step::DropLoanedResponse { response: 0 },
                 ],
+                (false, M::Received | M::Held) => response(len)
+                    .into_iter()
+                    .chain([fetch, Step::DropResponse { response: 0 }])
+                    .collect(),
+                (false, M::Evicted) => response(len).into(),
             };
-            if !requests {
-                steps.extend(request);
-                steps.push(Step::ReceiveRequest { server: 0 });
+            // What the first turn finds is what each of them leaves.
+            let is_held = matches!(manner, M::Held);
+            if !requests || is_held {
+                steps.extend(request(1));
+                steps.push(receive);
             }
-            steps.extend(request.repeat(waiting));
+            if !requests && is_held {
+                steps.extend(response(1).into_iter().chain([fetch]));
+            }
+            // Not those that would be received instead.
+            let waiting = if requests && is_held { 0 } else { waiting };
+            steps.extend(request(1).repeat(waiting));
             let repeat = Some(Repeat { times: growths, stretch: stride, steps: turn });
             Scenario { settle, service, repeat, ..Scenario::of_steps(steps) }
         },

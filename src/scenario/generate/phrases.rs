@@ -122,8 +122,10 @@ pub(super) fn watching() -> BoxedStrategy<Vec<Step>> {
         2 => pair().prop_map(move |(active, pending)| {
             asked_twice(Step::InspectActive { active }, vec![Step::DropPending { pending }])
         }),
-        2 => pair().prop_map(move |(active, pending)| {
-            asked_twice(Step::InspectActive { active }, vec![Step::HintDisconnect { pending }])
+        2 => (index(), index(), any::<bool>()).prop_map(move |(active, pending, leaves)| {
+            let hint = [Step::HintDisconnect { pending }];
+            let change = hint.into_iter().chain(leaves.then_some(Step::DropPending { pending }));
+            asked_twice(Step::InspectActive { active }, change.collect())
         }),
         2 => pair().prop_map(move |(pending, active)| {
             asked_twice(Step::InspectPending { pending }, vec![Step::DropActive { active }])
@@ -178,10 +180,15 @@ pub(super) fn killing() -> BoxedStrategy<Vec<Step>> {
     let next = prop::option::of(ports.prop_map(|(client, server)| {
         [join()].into_iter().chain(client).chain(server).collect::<Vec<_>>()
     }));
-    (index(), index(), next, index())
-        .prop_map(|(participant, by, next, ask)| {
+    (index(), index(), next, index(), index())
+        .prop_map(|(participant, by, next, ask, one)| {
+            let asks = [
+                Step::InspectService { participant: ask },
+                Step::InspectPending { pending: one },
+                Step::InspectActive { active: one },
+            ];
             let mut steps = vec![Step::Kill { participant, by }];
-            steps.push(Step::InspectService { participant: ask });
+            steps.extend(asks);
             steps.extend(next.into_iter().flatten());
             steps
         })

@@ -71,12 +71,16 @@ pub(super) fn neglected() -> BoxedStrategy<Vec<Step>> {
 }
 
 /// Requests nobody waits for any more, of which a server takes some; then as many loans as
-/// there may be.
+/// there may be. Their client may be a new one with a limit of active requests of its own.
 pub(super) fn forgotten_requests() -> BoxedStrategy<Vec<Step>> {
     let turns = proptest::collection::vec(any::<bool>(), 2..9);
-    (index(), index(), length(), turns, any::<bool>())
-        .prop_map(|(client, server, len, turns, waits)| {
-            let mut steps = Vec::new();
+    let client = prop_oneof![
+        2 => index().prop_map(|client| (None, client)),
+        1 => modest_client().prop_map(|create| (Some(create), -1)),
+    ];
+    (client, index(), length(), turns, any::<bool>())
+        .prop_map(|((create, client), server, len, turns, waits)| {
+            let mut steps = Vec::from_iter(create);
             for taken in turns {
                 steps.extend(request(client, len));
                 steps.push(Step::DropPending { pending: -1 });
@@ -134,17 +138,50 @@ pub(super) fn held_over() -> BoxedStrategy<Vec<Step>> {
         .boxed()
 }
 
+/// What is left of an early exchange, and the turns that it outlives: again and again there is
+/// a new exchange through the same channel, and the old active request may answer as well.
+pub(super) fn outlasting() -> impl Strategy<Value = (Vec<Step>, Vec<Step>)> + Clone {
+    let old = (length(), any::<bool>(), any::<bool>());
+    let new = (length(), 0..3_usize, any::<bool>(), any::<bool>());
+    (old, new).prop_map(|((len, forgotten, read), (new_len, answers, speaks, first))| {
+        let receive = Step::ReceiveRequest { server: 0 };
+        let mut opening = request(0, len).to_vec();
+        opening.push(receive);
+        if read {
+            opening.extend(answer(0, len));
+            opening.push(Step::ReceiveResponse { pending: 0 });
+        }
+        opening.extend(forgotten.then_some(Step::DropPending { pending: 0 }));
+        let mut turn = request(0, new_len).to_vec();
+        let spoken = if speaks { answer(0, len).to_vec() } else { Vec::new() };
+        turn.extend(first.then_some(&spoken).into_iter().flatten());
+        turn.push(receive);
+        turn.extend(answer(-1, new_len).repeat(answers));
+        turn.extend((!first).then_some(&spoken).into_iter().flatten());
+        turn.push(Step::InspectPending { pending: -1 });
+        turn.extend(
+            [Step::ReceiveResponse { pending: -1 }, Step::DropResponse { response: -1 }]
+                .repeat(answers.max(1)),
+        );
+        turn.extend([Step::DropActive { active: -1 }, Step::DropPending { pending: -1 }]);
+        (opening, turn)
+    })
+}
+
 /// Ports that come, send something and go, one after the other, while the other side holds
 /// or does not read what they sent.
 pub(super) fn short_lived_ports() -> BoxedStrategy<Vec<Step>> {
     let times = prop_oneof![3 => 2..6_usize, 1 => 20..30_usize];
-    let clients = (create_client(), index(), length(), 1..5_usize, 0..4_usize, times).prop_map(
-        |(create, server, len, sent, taken, times)| {
+    let sent = (1..5_usize, 0..4_usize, prop_oneof![2 => Just(0), 1 => 1..5_usize]);
+    let clients = (create_client(), index(), length(), sent, times).prop_map(
+        |(create, server, len, (sent, taken, again), times)| {
             let receive = Step::ReceiveRequest { server };
             let mut turn = vec![create];
             turn.extend(request(-1, len).repeat(sent));
             turn.extend([receive].repeat(taken));
             turn.extend([Step::DropPending { pending: -1 }].repeat(sent));
+            turn.extend(request(-1, len).repeat(again));
+            turn.extend([Step::DropPending { pending: -1 }].repeat(again));
             turn.extend([Step::DropClient { client: -1 }, receive]);
             turn.push(Step::InspectServer { server });
             turn.extend([Step::DropActive { active: -1 }].repeat(taken));

@@ -1,0 +1,132 @@
+//! Whether a service exists, and which nodes do, seen from outside.
+
+use iceoryx2::{
+    node::{NodeListFailure, NodeState, NodeView},
+    prelude::*,
+};
+use serde::{Deserialize, Serialize};
+
+/// What iceoryx2 says exists.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Presence {
+    /// `Service::does_exist()`.
+    pub exists: bool,
+    /// How often `Service::list()` names it.
+    pub listed: usize,
+    /// Nodes of the domain that `Node::list()` calls alive, by the name they were given.
+    pub nodes: usize,
+    /// Nodes that the details of the service call alive; `None` if it does not exist.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub in_details: Option<usize>,
+    /// Nodes that `PortFactory::nodes()` calls alive; `None` from outside of the service.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at_service: Option<usize>,
+}
+
+/// What there is once everything was dropped.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Aftermath {
+    /// What still exists.
+    pub presence: Presence,
+    /// Why the service could not be created once more, the error as `Debug` prints it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused: Option<String>,
+    /// Beside it, what could not be created: an event service of the same name, or a service
+    /// whose name begins like its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub crowded_out: Option<String>,
+}
+
+/// Bytes after which names begin to differ.
+const FAR: usize = 100;
+
+/// The name of every node.
+const NAME: &str = "gauntlet";
+
+/// A node, named.
+///
+/// # Errors
+/// The error as `Debug` prints it.
+pub(super) fn node<S: Service>(config: &Config) -> Result<Node<S>, String> {
+    let name = NodeName::new(NAME).map_err(|e| format!("{e:?}"))?;
+    NodeBuilder::new().name(&name).config(config).create::<S>().map_err(|e| format!("{e:?}"))
+}
+
+fn is_ours<S: Service>(state: &NodeState<S>) -> bool {
+    let NodeState::Alive(view) = state else { return false };
+    view.details().as_ref().is_some_and(|details| details.name().as_str() == NAME)
+}
+
+/// Counts what a way of listing nodes calls alive.
+fn alive<S: Service>(
+    list: impl FnOnce(
+        &mut dyn FnMut(NodeState<S>) -> CallbackProgression,
+    ) -> Result<(), NodeListFailure>,
+) -> Result<usize, String> {
+    let mut count = 0;
+    list(&mut |state| {
+        count += usize::from(is_ours(&state));
+        CallbackProgression::Continue
+    })
+    .map_err(|e| format!("{e:?}"))?;
+    Ok(count)
+}
+
+/// What exists in the domain of a config.
+///
+/// # Errors
+/// The error of whatever iceoryx2 refuses to tell, as `Debug` prints it.
+pub(super) fn look<S: Service>(config: &Config, name: &ServiceName) -> Result<Presence, String> {
+    let pattern = MessagingPattern::RequestResponse;
+    let exists = S::does_exist(name, config, pattern).map_err(|e| format!("{e:?}"))?;
+    let (mut listed, mut in_details) = (0, None);
+    S::list(config, |details| {
+        if details.static_details.name() == name {
+            listed += 1;
+            let nodes = details.dynamic_details.map(|details| details.nodes);
+            in_details = nodes.map(|nodes| nodes.iter().filter(|state| is_ours(state)).count());
+        }
+        CallbackProgression::Continue
+    })
+    .map_err(|e| format!("{e:?}"))?;
+    let nodes = alive::<S>(|callback| Node::<S>::list(config, callback))?;
+    Ok(Presence { exists, listed, nodes, in_details, at_service: None })
+}
+
+/// Creates services that differ from one in the messaging pattern, or in the end of the name.
+///
+/// # Errors
+/// What could not be created, and why.
+pub(super) fn settle_beside<S: Service>(node: &Node<S>, name: &ServiceName) -> Result<(), String> {
+    let refused = |what: &str, error: &dyn std::fmt::Debug| format!("{what}: {error:?}");
+    let _event = node
+        .service_builder(name)
+        .event()
+        .create()
+        .map_err(|e| refused("an event service of the same name", &e))?;
+    let create = |suffix: &str| {
+        let longer = ServiceName::new(&format!("{name}{suffix}"))
+            .map_err(|e| refused("a longer name", &e))?;
+        node.service_builder(&longer)
+            .request_response::<u8, u8>()
+            .create()
+            .map_err(|e| refused("a service with a longer name", &e))
+    };
+    let _longer = create("0")?;
+    // Names that differ in nothing but their end, far from the beginning.
+    let _far = create(&format!("{:0>1$}", "left", FAR))?;
+    let _further = create(&format!("{:0>1$}", "right", FAR))?;
+    Ok(())
+}
+
+/// Nodes that have opened the service.
+///
+/// # Errors
+/// The error as `Debug` prints it.
+pub(super) fn nodes_of<S: Service, F: PortFactory<Service = S>>(
+    factory: &F,
+) -> Result<usize, String> {
+    alive::<S>(|callback| factory.nodes(callback))
+}

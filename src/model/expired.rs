@@ -1,0 +1,71 @@
+//! Connections of peers that are gone, as a port keeps them until it looks for messages, and
+//! those a known quirk makes it forget.
+
+use std::collections::BTreeSet;
+
+use super::{Model, Switch};
+use crate::actor::Key;
+
+/// Connections that have to go at the same time for another one to be forgotten.
+const FEWEST_TO_GO: usize = 2;
+
+impl Model {
+    /// Notes whose connections are kept beyond their end.
+    pub(super) fn note_expired(&mut self) {
+        if !self.quirks.contains(&Switch::GoneConnectionIsForgotten) {
+            return;
+        }
+        let pending = self.pending.values().flat_map(|pending| {
+            let unread = pending.targets.iter().filter(|(_, target)| !target.queue.is_empty());
+            unread.map(|(&server, _)| (pending.client, server))
+        });
+        let of_clients = pending
+            .chain(self.stale.iter().copied())
+            .chain(self.responses.values().map(|held| (held.client, held.server)))
+            .filter(|(_, server)| !self.servers.contains_key(server));
+        let of_servers = self
+            .in_flight
+            .keys()
+            .map(|&(client, server)| (server, client))
+            .chain(self.active.values().map(|active| (active.server, active.client)))
+            .filter(|(_, client)| !self.clients.contains_key(client));
+        let all: Vec<(Key, Key)> = of_clients.chain(of_servers).collect();
+        for (port, peer) in all {
+            self.expired.entry(port).or_default().insert(peer);
+        }
+    }
+
+    /// A port looks for messages: connections of which it holds nothing go, and with two of them
+    /// another one may be forgotten.
+    pub(super) fn tidy_expired(&mut self, port: Key) {
+        let Some(peers) = self.expired.remove(&port) else { return };
+        let held: BTreeSet<Key> = self
+            .active
+            .values()
+            .filter(|active| active.server == port)
+            .map(|active| active.client)
+            .chain(self.responses.values().filter(|r| r.client == port).map(|r| r.server))
+            .filter(|peer| peers.contains(peer))
+            .collect();
+        if peers.len() - held.len() >= FEWEST_TO_GO {
+            self.forgotten.entry(port).or_default().extend(&held);
+        }
+        if !held.is_empty() {
+            self.expired.insert(port, held);
+        }
+        self.note_expired();
+    }
+
+    /// Whether another peer could be one more than a port has room for, as it never gets rid of
+    /// those it has forgotten.
+    pub(super) fn forgotten_fill(&self) -> bool {
+        self.forgotten.iter().any(|(port, peers)| {
+            let room = if self.clients.contains_key(port) {
+                self.settings.client_expired_connection_buffer
+            } else {
+                self.settings.server_expired_connection_buffer
+            };
+            2 * peers.len() >= room
+        })
+    }
+}

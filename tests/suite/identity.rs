@@ -1,0 +1,326 @@
+//! What names a service, a node, a port or a message: attributes, header types, names, and who
+//! is listed where. A scenario has one service, opened once by each node, so these are tests of
+//! their own.
+
+use std::fmt::Debug;
+
+use iceoryx2::{
+    node::{NodeState, NodeView},
+    prelude::*,
+    service::{
+        attribute::{AttributeKey, AttributeValue},
+        builder::request_response::Builder,
+        port_factory::request_response,
+    },
+};
+use iox2_gauntlet::{actor::config_file, sandbox::Sandbox};
+
+use crate::across_processes::assert_nothing_left;
+
+type Factory<S> = request_response::PortFactory<S, [u8], (), [u8], ()>;
+
+struct Domain {
+    sandbox: Sandbox,
+    config: Config,
+}
+
+impl Domain {
+    fn new() -> Self {
+        let sandbox = Sandbox::new().unwrap();
+        let path = sandbox.write_config("identity", "").unwrap();
+        let config = config_file::load(&path).unwrap().config;
+        Self { sandbox, config }
+    }
+
+    fn node<S: Service>(&self, name: &str) -> Node<S> {
+        let name = NodeName::new(name).unwrap();
+        NodeBuilder::new().config(&self.config).name(&name).create::<S>().unwrap()
+    }
+
+    /// Names of the services that are listed, up to as many.
+    fn services<S: Service>(&self, up_to: usize) -> Vec<String> {
+        let mut names = Vec::new();
+        S::list(&self.config, |details| {
+            names.push(details.static_details.name().to_string());
+            if names.len() < up_to {
+                CallbackProgression::Continue
+            } else {
+                CallbackProgression::Stop
+            }
+        })
+        .unwrap();
+        names.sort();
+        names
+    }
+
+    fn close(self) {
+        assert_nothing_left(&self.sandbox);
+    }
+}
+
+fn builder<S: Service>(node: &Node<S>, name: &str) -> Builder<[u8], (), [u8], (), S> {
+    node.service_builder(&ServiceName::new(name).unwrap()).request_response::<[u8], [u8]>()
+}
+
+#[track_caller]
+fn assert_refused<T, E: Debug>(result: Result<T, E>, error: &str) {
+    match result {
+        Ok(_) => panic!("expected {error}"),
+        Err(refused) => assert!(format!("{refused:?}").contains(error), "{refused:?}"),
+    }
+}
+
+/// Names of the nodes that have opened a service, up to as many.
+fn nodes_of<S: Service>(service: &Factory<S>, up_to: usize) -> Vec<String> {
+    let mut names = Vec::new();
+    service
+        .nodes(|state| {
+            if let NodeState::Alive(node) = &state {
+                let name = node.details().as_ref().map(|details| details.name().to_string());
+                names.push(name.unwrap_or_default());
+            }
+            if names.len() < up_to {
+                CallbackProgression::Continue
+            } else {
+                CallbackProgression::Stop
+            }
+        })
+        .unwrap();
+    names.sort();
+    names
+}
+
+fn lists_end_where_the_callback_says_so<S: Service>() {
+    let domain = Domain::new();
+    let nodes: Vec<Node<S>> = ["one", "three", "two"].map(|name| domain.node(name)).into();
+    let services = ["a", "a/b", "ab"].map(|name| builder(&nodes[0], name).create().unwrap());
+    assert_eq!(domain.services::<S>(usize::MAX), ["a", "a/b", "ab"]);
+    assert_eq!(domain.services::<S>(2).len(), 2);
+    let opened: Vec<_> =
+        nodes[1..].iter().map(|node| builder(node, "a/b").open().unwrap()).collect();
+    assert_eq!(nodes_of(&services[1], usize::MAX), ["one", "three", "two"]);
+    assert_eq!(nodes_of(&services[1], 1).len(), 1);
+    assert_eq!(nodes_of(&services[0], usize::MAX), ["one"]);
+    let mut listed = Vec::new();
+    let mut list = |up_to| {
+        listed.clear();
+        Node::<S>::list(&domain.config, |state| {
+            if let NodeState::Alive(node) = &state {
+                listed.extend(node.details().as_ref().map(|details| details.name().to_string()));
+            }
+            if listed.len() < up_to {
+                CallbackProgression::Continue
+            } else {
+                CallbackProgression::Stop
+            }
+        })
+        .unwrap();
+        listed.sort();
+        listed.clone()
+    };
+    assert_eq!(list(usize::MAX), ["one", "three", "two"]);
+    assert_eq!(list(1).len(), 1);
+    drop((opened, services, nodes));
+    domain.close();
+}
+
+#[test]
+fn lists_end_where_the_callback_says_so_ipc() {
+    lists_end_where_the_callback_says_so::<ipc::Service>();
+}
+
+#[test]
+fn lists_end_where_the_callback_says_so_local() {
+    lists_end_where_the_callback_says_so::<local::Service>();
+}
+
+/// Each handle of a node counts: the service is in use until the last is dropped.
+fn a_node_may_open_a_service_again<S: Service>() {
+    let domain = Domain::new();
+    let node = domain.node::<S>("twice");
+    let first = builder(&node, "twice").create().unwrap();
+    let second = builder(&node, "twice").open().unwrap();
+    let third = builder(&node, "twice").open_or_create().unwrap();
+    let client = first.client_builder().initial_max_slice_len(64).create().unwrap();
+    let server = second.server_builder().initial_max_slice_len(64).create().unwrap();
+    for handle in [first, second] {
+        drop(handle);
+        assert_eq!(domain.services::<S>(usize::MAX), ["twice"]);
+        assert_eq!(nodes_of(&third, usize::MAX), ["twice"]);
+        let pending = client.loan_slice(64).unwrap().send().unwrap();
+        assert_eq!(server.receive().unwrap().expect("the request").payload().len(), 64);
+        drop(pending);
+        let other = domain.node::<S>("other");
+        let opened = builder(&other, "twice").open().unwrap();
+        assert_eq!(nodes_of(&opened, usize::MAX), ["other", "twice"]);
+    }
+    drop(third);
+    // The ports are still there.
+    let name = ServiceName::new("twice").unwrap();
+    let exists =
+        || S::does_exist(&name, &domain.config, MessagingPattern::RequestResponse).unwrap();
+    assert!(exists());
+    drop((client, server));
+    assert!(!exists());
+    drop(node);
+    domain.close();
+}
+
+#[test]
+fn a_node_may_open_a_service_again_ipc() {
+    a_node_may_open_a_service_again::<ipc::Service>();
+}
+
+#[test]
+fn a_node_may_open_a_service_again_local() {
+    a_node_may_open_a_service_again::<local::Service>();
+}
+
+#[test]
+fn ports_are_listed_with_their_names() {
+    let domain = Domain::new();
+    let node = domain.node::<ipc::Service>("names");
+    let service = builder(&node, "names").max_clients(2).max_servers(2).create().unwrap();
+    let name = |text: &str| PortName::new(text).unwrap();
+    let client = service.client_builder().name(&name("asks")).create().unwrap();
+    let server = service.server_builder().name(&name("answers")).create().unwrap();
+    let (nameless_client, nameless_server) =
+        (service.client_builder().create().unwrap(), service.server_builder().create().unwrap());
+    assert_eq!((client.name().as_str(), server.name().as_str()), ("asks", "answers"));
+    let (mut clients, mut servers) = (Vec::new(), Vec::new());
+    service.dynamic_config().list_clients(|details| {
+        clients.push((details.client_name.to_string(), details.client_id));
+        CallbackProgression::Continue
+    });
+    service.dynamic_config().list_servers(|details| {
+        servers.push((details.server_name.to_string(), details.server_id));
+        CallbackProgression::Continue
+    });
+    clients.sort_by(|one, other| one.0.cmp(&other.0));
+    servers.sort_by(|one, other| one.0.cmp(&other.0));
+    assert_eq!(clients, [(String::new(), nameless_client.id()), ("asks".to_owned(), client.id())]);
+    assert_eq!(
+        servers,
+        [(String::new(), nameless_server.id()), ("answers".to_owned(), server.id())]
+    );
+    drop((client, server, nameless_client, nameless_server, service, node));
+    domain.close();
+}
+
+#[test]
+fn message_headers_name_the_node_and_the_port_of_their_sender() {
+    let domain = Domain::new();
+    let (asking, answering) =
+        (domain.node::<ipc::Service>("asks"), domain.node::<ipc::Service>("answers"));
+    let service = builder(&asking, "headers").create().unwrap();
+    let opened = builder(&answering, "headers").open().unwrap();
+    let client = service.client_builder().initial_max_slice_len(9).create().unwrap();
+    let server = opened
+        .server_builder()
+        .initial_max_slice_len(1)
+        .allocation_strategy(AllocationStrategy::PowerOfTwo)
+        .create()
+        .unwrap();
+    for len in [1, 9, 5] {
+        let pending = client.loan_slice(len).unwrap().send().unwrap();
+        let active = server.receive().unwrap().expect("the request");
+        assert_eq!(active.header().node_id(), *asking.id());
+        assert_eq!(active.header().client_id(), client.id());
+        assert_eq!(active.header().number_of_elements(), len as u64);
+        let loan = active.loan_slice(100 * len).unwrap();
+        assert_eq!(loan.header().node_id(), *answering.id());
+        loan.send().unwrap();
+        let response = pending.receive().unwrap().expect("the response");
+        assert_eq!(response.header().node_id(), *answering.id());
+        assert_eq!(response.header().server_id(), server.id());
+        assert_eq!(response.header().number_of_elements(), 100 * len as u64);
+    }
+    drop((client, server, service, opened, asking, answering));
+    domain.close();
+}
+
+/// Of the same size and alignment, and a type of its own.
+#[test]
+fn user_headers_are_part_of_the_type_of_a_service() {
+    const REFUSED: &str = "IncompatibleRequestOrResponseType";
+    let domain = Domain::new();
+    let node = domain.node::<ipc::Service>("types");
+    let other = domain.node::<ipc::Service>("other");
+    let service = builder(&node, "types")
+        .request_user_header::<u64>()
+        .response_user_header::<[u32; 2]>()
+        .create()
+        .unwrap();
+    let open = || builder(&other, "types");
+    assert_refused(open().open(), REFUSED);
+    assert_refused(open().request_user_header::<u64>().open(), REFUSED);
+    assert_refused(open().response_user_header::<[u32; 2]>().open(), REFUSED);
+    let foreign_request = open().request_user_header::<i64>();
+    assert_refused(foreign_request.response_user_header::<[u32; 2]>().open(), REFUSED);
+    let foreign_response = open().request_user_header::<u64>();
+    assert_refused(foreign_response.response_user_header::<[i32; 2]>().open(), REFUSED);
+    let same = open().request_user_header::<u64>().response_user_header::<[u32; 2]>();
+    let opened = same.open().unwrap();
+    drop((opened, service, node, other));
+    domain.close();
+}
+
+fn key(text: &str) -> AttributeKey {
+    text.try_into().unwrap()
+}
+
+fn value(text: &str) -> AttributeValue {
+    text.try_into().unwrap()
+}
+
+#[test]
+fn attributes_are_those_of_whoever_created_the_service_and_are_held_against_requirements() {
+    const DEFINED: [(&str, &str); 4] =
+        [("colour", "red"), ("colour", "green"), ("colour", "blue"), ("size", "4096")];
+    let domain = Domain::new();
+    let node = domain.node::<ipc::Service>("attributes");
+    let other = domain.node::<ipc::Service>("other");
+    let mut specifier = AttributeSpecifier::new();
+    for (name, content) in DEFINED {
+        specifier = specifier.define(&key(name), &value(content)).unwrap();
+    }
+    let created = builder(&node, "attributes").create_with_attributes(&specifier).unwrap();
+    let verifier = AttributeVerifier::new;
+    // Each of several values of a key satisfies a requirement.
+    for (name, content) in DEFINED {
+        let one = verifier().require(&key(name), &value(content)).unwrap();
+        let opened = builder(&other, "attributes").open_with_attributes(&one).unwrap();
+        assert_eq!(opened.attributes().number_of_attributes(), DEFINED.len());
+        assert_eq!(opened.attributes().number_of_key_values(&key("colour")), 3);
+        assert_eq!(opened.attributes().key_value(&key("size"), 0), Some(&value("4096")));
+        assert_eq!(opened.attributes(), created.attributes());
+        let one = verifier().require_key(&key(name)).unwrap();
+        builder(&other, "attributes").open_or_create_with_attributes(&one).unwrap();
+    }
+    let all = DEFINED
+        .iter()
+        .try_fold(verifier(), |all, (name, content)| all.require(&key(name), &value(content)));
+    builder(&other, "attributes").open_with_attributes(&all.unwrap()).unwrap();
+    for unmet in [
+        verifier().require(&key("colour"), &value("yellow")).unwrap(),
+        verifier().require(&key("size"), &value("red")).unwrap(),
+        verifier().require(&key("Colour"), &value("red")).unwrap(),
+        verifier().require_key(&key("weight")).unwrap(),
+        verifier()
+            .require(&key("colour"), &value("red"))
+            .unwrap()
+            .require(&key("size"), &value("1"))
+            .unwrap(),
+    ] {
+        let open = builder(&other, "attributes").open_with_attributes(&unmet);
+        assert_refused(open, "IncompatibleAttributes");
+        let either = builder(&other, "attributes").open_or_create_with_attributes(&unmet);
+        assert_refused(either, "IncompatibleAttributes");
+    }
+    // Whoever creates it by the way defines what it requires.
+    let wanted = verifier().require(&key("colour"), &value("grey")).unwrap();
+    let by_the_way = builder(&node, "by the way").open_or_create_with_attributes(&wanted).unwrap();
+    assert_eq!(by_the_way.attributes().key_value(&key("colour"), 0), Some(&value("grey")));
+    drop((created, by_the_way, node, other));
+    domain.close();
+}
