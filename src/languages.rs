@@ -118,8 +118,6 @@ pub fn speakable(scenario: &Scenario) -> Option<Scenario> {
         Step::CreateClient { hint, preallocate, .. }
         | Step::CreateServer { hint, preallocate, .. } => {
             *preallocate = None;
-            // Under full load a send has to notice who is gone, as there are no updates.
-            *hint = (*hint).max(1);
             *hint <= LONGEST
         }
         Step::LoanRequest { len, form, .. } | Step::LoanResponse { len, form, .. } => {

@@ -299,7 +299,8 @@ impl Run<'_> {
         let clients = self.model.number_of_clients();
         let active = self.model.number_of_active_requests();
         let loans = self.model.most_response_loans();
-        self.load(&full_load::on_top(&settings, clients, active, loans), &mut actions)?;
+        let len = self.model.everybodys_length();
+        self.load(&full_load::on_top(&settings, clients, active, loans, len), &mut actions)?;
         for (_, action) in self.model.leftovers() {
             if is_message(&action) {
                 self.take(Position::FullLoad(actions), &action)?;
@@ -307,7 +308,9 @@ impl Run<'_> {
             }
         }
         let servers = self.model.number_of_servers();
-        self.load(&full_load::steps(&settings, clients, servers), &mut actions)?;
+        let waiting = self.model.messages_in_flight();
+        let steps = full_load::steps(&settings, clients, servers, waiting, len);
+        self.load(&steps, &mut actions)?;
         self.check_mapped_objects(Position::FullLoad(actions))
     }
 
@@ -374,9 +377,7 @@ impl Run<'_> {
         }
         Ok(())
     }
-}
 
-impl Run<'_> {
     /// Whoever comes after finds nothing in the way.
     fn aftermath(&mut self) -> Result<(), End> {
         let position = Position::Aftermath;

@@ -108,14 +108,6 @@ fn refused(error: impl std::fmt::Debug) -> Observation {
     Observation::Refused(format!("{error:?}"))
 }
 
-/// Writes the user header of a new loan, and notes what it was before.
-pub(super) fn seal(header: &mut u64, id: MessageId, observation: &mut Observation) {
-    if let Observation::Loaned { used_header, .. } = observation {
-        *used_header = *header != u64::default();
-    }
-    *header = id.seal();
-}
-
 fn done<E: std::fmt::Debug>(result: Result<(), E>) -> Observation {
     result.map_or_else(refused, |()| Observation::Done)
 }
@@ -400,10 +392,8 @@ where
             Action::LoanRequest { client, new, id, len, form } => {
                 let alignment = self.settings.request_payload_alignment;
                 let wanted = Wanted { id, len, form, alignment };
-                let (loan, mut observation) =
-                    Req::loan_request(object(&self.clients, client)?, wanted);
-                if let Some(mut object) = loan {
-                    seal(object.user_header_mut(), id, &mut observation);
+                let (loan, observation) = Req::loan_request(object(&self.clients, client)?, wanted);
+                if let Some(object) = loan {
                     self.requests.insert(new, Written { object, id: Some(id) });
                 }
                 observation
@@ -437,9 +427,8 @@ where
                 let alignment = self.settings.response_payload_alignment;
                 let wanted = Wanted { id, len, form, alignment };
                 let active = &object(&self.active, active)?.object;
-                let (loan, mut observation) = Res::loan_response(active, wanted);
-                if let Some(mut object) = loan {
-                    seal(object.user_header_mut(), id, &mut observation);
+                let (loan, observation) = Res::loan_response(active, wanted);
+                if let Some(object) = loan {
                     self.loaned.insert(new, Written { object, id: Some(id) });
                 }
                 observation
@@ -543,16 +532,16 @@ where
     }
 
     fn aftermath(&mut self) -> Result<Option<Aftermath>, HostError> {
-        let presence = match presence::look::<S>(&self.config, &self.service) {
-            Ok(presence) => presence,
-            Err(error) => return Err(HostError::Harness(format!("no listing: {error}"))),
-        };
-        let again = presence::node::<S>(&self.config).and_then(|node| {
+        let mut aftermath = Aftermath::default();
+        let looked = presence::look::<S>(&self.config, &self.service);
+        let again = looked.and_then(|presence| {
+            aftermath.presence = presence;
+            let node = presence::node::<S>(&self.config)?;
             let _again = self.open(&node, OpenMode::Create, None, true)?;
-            Ok(presence::settle_beside(&node, &self.service))
+            aftermath.crowded_out = presence::settle_beside(&node, &self.service).err();
+            Ok(())
         });
-        let (refused, beside) = again.map_or_else(|e| (Some(e), Ok(())), |beside| (None, beside));
-        Ok(Some(Aftermath { presence, refused, crowded_out: beside.err() }))
+        Ok(Some(Aftermath { refused: again.err(), ..aftermath }))
     }
 
     fn at_once(&mut self, traffic: &Concurrent) -> Result<Logs, HostError> {

@@ -203,21 +203,22 @@ fn insane<T>(len: usize) -> Loan<T> {
     (None, observation)
 }
 
-/// A written loan as it reads back.
+/// A written loan as it reads back, with the identity in its user header as well.
 fn written<P: Payload + ?Sized, T>(
-    loan: T,
+    mut loan: T,
     payload: impl Fn(&T) -> &P,
+    header: impl Fn(&mut T) -> &mut u64,
     not_default: Option<usize>,
     wanted: Wanted,
 ) -> Loan<T> {
+    let before = std::mem::replace(header(&mut loan), wanted.id.seal());
     let read = payload(&loan);
     let observation = Observation::Loaned {
         len: read.elements(),
         not_default,
         mismatch: payload::check(wanted.id, read.bytes()).err(),
         misaligned: is_misaligned(read, wanted.alignment),
-        // Whoever owns the loan looks.
-        used_header: false,
+        used_header: before != u64::default(),
     };
     (Some(loan), observation)
 }
@@ -261,7 +262,7 @@ macro_rules! loan_slice {
                         return insane(len);
                     }
                     let not_default = overwrite(loan.payload_mut(), wanted.id);
-                    written(loan, $read, not_default, wanted)
+                    written(loan, $read, |loan| loan.user_header_mut(), not_default, wanted)
                 }
             },
             LoanForm::WriteFromFn | LoanForm::WriteFromSlice => {
@@ -277,7 +278,7 @@ macro_rules! loan_slice {
                         } else {
                             loan.write_from_slice(&elements(wanted.id, len))
                         };
-                        written(loan, $read, None, wanted)
+                        written(loan, $read, |loan| loan.user_header_mut(), None, wanted)
                     }
                 }
             }
@@ -294,12 +295,15 @@ macro_rules! loan_value {
                 Err(error) => refused(error),
                 Ok(mut loan) => {
                     let not_default = overwrite(loan.payload_mut(), wanted.id);
-                    written(loan, $read, not_default, wanted)
+                    written(loan, $read, |loan| loan.user_header_mut(), not_default, wanted)
                 }
             },
             LoanForm::WriteFromFn | LoanForm::WriteFromSlice => match $from.loan_uninit() {
                 Err(error) => refused(error),
-                Ok(loan) => written(loan.write_payload(element(wanted.id, 0)), $read, None, wanted),
+                Ok(loan) => {
+                    let loan = loan.write_payload(element(wanted.id, 0));
+                    written(loan, $read, |loan| loan.user_header_mut(), None, wanted)
+                }
             },
         }
     }};

@@ -7,7 +7,7 @@ use iceoryx2::{
 use serde::{Deserialize, Serialize};
 
 /// What iceoryx2 says exists.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Presence {
     /// `Service::does_exist()`.
@@ -25,12 +25,12 @@ pub struct Presence {
 }
 
 /// What there is once everything was dropped.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Aftermath {
     /// What still exists.
     pub presence: Presence,
-    /// Why the service could not be created once more, the error as `Debug` prints it.
+    /// Why it could not be asked for or created once more, the error as `Debug` prints it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refused: Option<String>,
     /// Beside it, what could not be created: an event service of the same name, or a service

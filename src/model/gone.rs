@@ -173,11 +173,9 @@ impl Model {
         for active in self.active.values() {
             unread.entry(active.server).or_default().insert(active.client);
         }
-        let keeps_lost = self.quirks.contains(&Switch::FullExpiredBufferPanics);
         for (server, mut clients) in unread {
             clients.retain(|client| !self.clients.contains_key(client));
-            let lost = self.forsaken.get(&server).copied().filter(|_| keeps_lost).unwrap_or(0);
-            if clients.len() + lost <= limit {
+            if clients.len() <= limit {
                 continue;
             }
             let queues = self

@@ -388,6 +388,14 @@ impl Model {
         self.servers.values().map(|port| port.loans).max().unwrap_or(0)
     }
 
+    /// A length that every port can loan: 1, unless one is static and made for less.
+    #[must_use]
+    pub fn everybodys_length(&self) -> usize {
+        let ports = self.clients.values().chain(self.servers.values());
+        let fixed = ports.filter(|port| !port.strategy.is_dynamic()).map(|port| port.hint);
+        fixed.min().map_or(1, |hint| hint.min(1))
+    }
+
     /// Most shared-memory objects that may be mapped while only messages from the newest
     /// segments exist, summed over processes; `None` if older ones may linger.
     ///
@@ -403,8 +411,7 @@ impl Model {
                 .values()
                 .chain(self.servers.values())
                 .any(|port| port.is_reduced || port.loses_chunks);
-        // The memory of a port: one segment, or a current one and what keeps count
-        // of them.
+        // The memory of a port: one segment, or a current one and what keeps count of them.
         let segments = |port: &Port| if port.strategy.is_dynamic() { 2 } else { 1 };
         let segments = self.clients.values().chain(self.servers.values()).map(segments);
         let connections = 2 * self.clients.len() * self.servers.len();
@@ -419,7 +426,7 @@ impl Model {
             .map(|count| (Switch::GoneConnectionIsForgotten, count));
         // A connection, and the one or two segments of the peer, for each.
         let count = discarded.into_iter().chain(forgotten).map(|(_, count)| count).sum::<usize>();
-        let tolerated = discarded.or(forgotten).map(|(quirk, _)| (quirk, most + 4 * count));
+        let tolerated = discarded.or(forgotten).map(|(quirk, _)| (quirk, most + 3 * count));
         (!lingers).then_some(MostMapped { most, tolerated })
     }
 

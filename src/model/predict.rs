@@ -419,6 +419,15 @@ impl Model {
             Some(false)
         };
         let mut prediction = must(Promise::HasRequestsIsTrue, Expected::Server { has_requests });
+        // What is discarded counts as borrowed, and what is behind it cannot be received.
+        let quirk = Switch::DiscardedRequestKeepsMemory;
+        if self.settings.enable_fire_and_forget_requests
+            && self.quirks.contains(&quirk)
+            && self.unreturned.iter().any(|(of, _)| *of == server)
+        {
+            let announced = Expected::Server { has_requests: Some(true) };
+            prediction.tolerated.push((quirk, announced));
+        }
         let mut queues = self.in_flight.iter().filter(|((_, to), _)| *to == server);
         if let Some(quirk) = self.loses_requests_of_gone_clients()
             && queues.any(|(_, queue)| queue.iter().any(|request| request.orphan))

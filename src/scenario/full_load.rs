@@ -2,28 +2,38 @@
 
 use super::{LoanForm, Nth, Settings, Step};
 
-/// The steps for so many clients and servers without any message.
-pub(crate) fn steps(settings: &Settings, clients: usize, servers: usize) -> Vec<Step> {
+/// The steps for so many clients and servers that hold no message, while so many requests may
+/// wait to be received, with loans of a length that every one of them can make.
+pub(crate) fn steps(
+    settings: &Settings,
+    clients: usize,
+    servers: usize,
+    waiting: usize,
+    len: usize,
+) -> Vec<Step> {
     let mut steps = Vec::new();
     for client in 0..count(clients) {
-        let loan = Step::LoanRequest { client, len: 1, form: LoanForm::Default };
+        let loan = Step::LoanRequest { client, len, form: LoanForm::Default };
         steps.extend((0..=settings.max_loaned_requests).map(|_| loan));
         steps.extend((0..settings.max_loaned_requests).map(|_| Step::DropRequest { request: 0 }));
     }
     for server in 0..count(servers) {
-        // What was sent to a pending response that is gone is taken out first.
+        // What was sent to a pending response that is gone is taken out first. What is kept of
+        // clients that are gone goes with the receive that finds nothing any more.
+        let receipts = waiting.max(settings.max_active_requests_per_client * (clients + 1)) + 1;
         steps.extend(
-            (0..settings.max_active_requests_per_client * (clients + 1))
+            (0..receipts)
                 .flat_map(|_| [Step::ReceiveRequest { server }, Step::DropActive { active: 0 }]),
         );
     }
+    // The newest each time: one whose send would wait stays, and is not to be in the way.
     for client in 0..count(clients) {
         for _ in 0..settings.max_active_requests_per_client {
-            steps.push(Step::LoanRequest { client, len: 1, form: LoanForm::WriteFromFn });
-            steps.push(Step::SendRequest { request: 0 });
+            steps.push(Step::LoanRequest { client, len, form: LoanForm::WriteFromFn });
+            steps.push(Step::SendRequest { request: -1 });
         }
-        steps.push(Step::LoanRequest { client, len: 1, form: LoanForm::WriteFromSlice });
-        steps.push(Step::SendRequest { request: 0 });
+        steps.push(Step::LoanRequest { client, len, form: LoanForm::WriteFromSlice });
+        steps.push(Step::SendRequest { request: -1 });
     }
     let requests = settings.max_active_requests_per_client * clients;
     for server in 0..count(servers) {
@@ -34,8 +44,8 @@ pub(crate) fn steps(settings: &Settings, clients: usize, servers: usize) -> Vec<
         settings.max_response_buffer_size.min(settings.max_borrowed_responses_per_pending_response);
     for active in 0..count(requests * servers) {
         for _ in 0..answers {
-            steps.push(Step::LoanResponse { active, len: 1, form: LoanForm::WriteFromFn });
-            steps.push(Step::SendResponse { response: 0 });
+            steps.push(Step::LoanResponse { active, len, form: LoanForm::WriteFromFn });
+            steps.push(Step::SendResponse { response: -1 });
         }
     }
     for pending in 0..count(requests) {
@@ -45,13 +55,12 @@ pub(crate) fn steps(settings: &Settings, clients: usize, servers: usize) -> Vec<
         steps.push(Step::InspectPending { pending });
     }
     for active in 0..count(requests * servers) {
-        steps.push(Step::LoanResponse { active, len: 1, form: LoanForm::WriteFromFn });
-        steps.push(Step::SendResponse { response: 0 });
+        steps.push(Step::LoanResponse { active, len, form: LoanForm::WriteFromFn });
+        steps.push(Step::SendResponse { response: -1 });
         steps.push(Step::InspectActive { active });
     }
     // Where nothing could be sent nobody has noticed who is gone.
     steps.extend((0..count(clients)).map(|client| Step::UpdateClient { client }));
-    steps.extend((0..count(servers)).map(|server| Step::UpdateServer { server }));
     steps
 }
 
@@ -62,14 +71,15 @@ pub(crate) fn on_top(
     clients: usize,
     active: usize,
     loans: usize,
+    len: usize,
 ) -> Vec<Step> {
     let mut steps = Vec::new();
     for client in 0..count(clients) {
-        let loan = Step::LoanRequest { client, len: 1, form: LoanForm::WriteFromSlice };
+        let loan = Step::LoanRequest { client, len, form: LoanForm::WriteFromSlice };
         steps.extend((0..=settings.max_loaned_requests).map(|_| loan));
     }
     for active in 0..count(active) {
-        let loan = Step::LoanResponse { active, len: 1, form: LoanForm::WriteFromSlice };
+        let loan = Step::LoanResponse { active, len, form: LoanForm::WriteFromSlice };
         steps.extend((0..=loans).map(|_| loan));
     }
     steps

@@ -5,7 +5,7 @@
 use std::fmt::Debug;
 
 use iceoryx2::{
-    node::{NodeState, NodeView},
+    node::{NodeListFailure, NodeState, NodeView},
     prelude::*,
     service::{
         attribute::{AttributeKey, AttributeValue},
@@ -18,6 +18,10 @@ use iox2_gauntlet::{actor::config_file, sandbox::Sandbox};
 use crate::across_processes::assert_nothing_left;
 
 type Factory<S> = request_response::PortFactory<S, [u8], (), [u8], ()>;
+
+fn go_on(wants_more: bool) -> CallbackProgression {
+    if wants_more { CallbackProgression::Continue } else { CallbackProgression::Stop }
+}
 
 struct Domain {
     sandbox: Sandbox,
@@ -42,11 +46,7 @@ impl Domain {
         let mut names = Vec::new();
         S::list(&self.config, |details| {
             names.push(details.static_details.name().to_string());
-            if names.len() < up_to {
-                CallbackProgression::Continue
-            } else {
-                CallbackProgression::Stop
-            }
+            go_on(names.len() < up_to)
         })
         .unwrap();
         names.sort();
@@ -70,24 +70,29 @@ fn assert_refused<T, E: Debug>(result: Result<T, E>, error: &str) {
     }
 }
 
-/// Names of the nodes that have opened a service, up to as many.
-fn nodes_of<S: Service>(service: &Factory<S>, up_to: usize) -> Vec<String> {
+/// Names of the nodes that are alive, up to as many, of those that `list` calls back for.
+fn names<S: Service>(
+    up_to: usize,
+    list: impl FnOnce(
+        &mut dyn FnMut(NodeState<S>) -> CallbackProgression,
+    ) -> Result<(), NodeListFailure>,
+) -> Vec<String> {
     let mut names = Vec::new();
-    service
-        .nodes(|state| {
-            if let NodeState::Alive(node) = &state {
-                let name = node.details().as_ref().map(|details| details.name().to_string());
-                names.push(name.unwrap_or_default());
-            }
-            if names.len() < up_to {
-                CallbackProgression::Continue
-            } else {
-                CallbackProgression::Stop
-            }
-        })
-        .unwrap();
+    list(&mut |state| {
+        if let NodeState::Alive(node) = &state {
+            let name = node.details().as_ref().map(|details| details.name().to_string());
+            names.push(name.unwrap_or_default());
+        }
+        go_on(names.len() < up_to)
+    })
+    .unwrap();
     names.sort();
     names
+}
+
+/// Names of the nodes that have opened a service, up to as many.
+fn nodes_of<S: Service>(service: &Factory<S>, up_to: usize) -> Vec<String> {
+    names(up_to, |callback| service.nodes(callback))
 }
 
 fn lists_end_where_the_callback_says_so<S: Service>() {
@@ -101,23 +106,7 @@ fn lists_end_where_the_callback_says_so<S: Service>() {
     assert_eq!(nodes_of(&services[1], usize::MAX), ["one", "three", "two"]);
     assert_eq!(nodes_of(&services[1], 1).len(), 1);
     assert_eq!(nodes_of(&services[0], usize::MAX), ["one"]);
-    let mut listed = Vec::new();
-    let mut list = |up_to| {
-        listed.clear();
-        Node::<S>::list(&domain.config, |state| {
-            if let NodeState::Alive(node) = &state {
-                listed.extend(node.details().as_ref().map(|details| details.name().to_string()));
-            }
-            if listed.len() < up_to {
-                CallbackProgression::Continue
-            } else {
-                CallbackProgression::Stop
-            }
-        })
-        .unwrap();
-        listed.sort();
-        listed.clone()
-    };
+    let list = |up_to| names(up_to, |callback| Node::<S>::list(&domain.config, callback));
     assert_eq!(list(usize::MAX), ["one", "three", "two"]);
     assert_eq!(list(1).len(), 1);
     drop((opened, services, nodes));

@@ -11,13 +11,7 @@ use iceoryx2::prelude::*;
 
 use super::{EndOnPanic, Event, Gate, Patience, Setting, Share, Who, join, memory_of, wanted};
 use crate::{
-    actor::{
-        Observation, PortId,
-        iox::{received_response, seal},
-        message::Payload,
-        open::Obtain,
-        version,
-    },
+    actor::{Observation, PortId, iox::received_response, message::Payload, open::Obtain, version},
     payload::MessageId,
     scenario::{Concurrent, concurrent::WINDOW},
 };
@@ -38,30 +32,24 @@ where
         all.resize_with(all.len().max(more.len()), Vec::new);
         all.iter_mut().zip(more).for_each(|(all, more)| all.extend(more));
     };
-    let turn =
-        |turn: usize| -> Result<Vec<Vec<Event>>, String> {
-            // Before all that goes in the end: dropped last.
-            let leaving = OnceCell::new();
-            let joining = board.busy();
-            let (_node, factory) = join::<S, Req, Res>(setting)?;
-            let builder = factory.client_builder();
-            let builder = Req::client_memory(builder, memory_of(traffic, traffic.client_strategy));
-            let client = builder.create().map_err(|error| format!("{error:?}"))?;
-            drop(joining);
-            let share = |sequence| traffic.requests * sequence / traffic.turns;
-            let sequences = share(turn)..share(turn + 1);
-            let threads = if S::SHARES { traffic.threads } else { 1 };
-            let gate = Gate { threads, arrived: AtomicUsize::new(0) };
-            let rushes = turn * traffic.rushes..(turn + 1) * traffic.rushes;
-            let events =
-                S::share_client(&client, traffic.threads, &|client, n| {
-                    let thread = port * traffic.threads + n;
-                    Asking { setting, thread, origin: version::client_id(client), log: Vec::new() }
-                        .ask(client, sequences.clone(), rushes.clone(), &gate)
-                });
-            let _ = leaving.set(board.busy());
-            Ok(events)
-        };
+    let turn = |turn: usize| -> Result<Vec<Vec<Event>>, String> {
+        // Before all that goes in the end: dropped last.
+        let leaving = OnceCell::new();
+        let joining = board.busy();
+        let (_node, factory) = join::<S, Req, Res>(setting)?;
+        let builder = factory.client_builder();
+        let builder = Req::client_memory(builder, memory_of(traffic, traffic.client_strategy));
+        let client = builder.create().map_err(|error| format!("{error:?}"))?;
+        drop(joining);
+        let threads = if S::SHARES { traffic.threads } else { 1 };
+        let plan = Turn::new(traffic, turn, threads);
+        let events = S::share_client(&client, traffic.threads, &|client, n| {
+            let (thread, origin) = (port * traffic.threads + n, version::client_id(client));
+            Asking { setting, thread, origin, log: Vec::new() }.ask(client, &plan)
+        });
+        let _ = leaving.set(board.busy());
+        Ok(events)
+    };
     for n in 0..traffic.turns {
         if board.is_over() {
             break;
@@ -78,6 +66,27 @@ where
     let logs_of_threads = all.into_iter().enumerate().map(|(n, events)| (who(n), events));
     // Nobody reads them any more if it is over.
     let _ = logs.send(logs_of_threads.collect());
+}
+
+/// What the threads of a client do while it lives.
+struct Turn {
+    /// Requests each of them sends, by number.
+    sequences: Range<usize>,
+    /// Rushes they make together, by number.
+    rushes: Range<usize>,
+    /// Where they wait for each other.
+    gate: Gate,
+}
+
+impl Turn {
+    fn new(traffic: &Concurrent, turn: usize, threads: usize) -> Self {
+        let share = |turn| traffic.requests * turn / traffic.turns;
+        Self {
+            sequences: share(turn)..share(turn + 1),
+            rushes: turn * traffic.rushes..(turn + 1) * traffic.rushes,
+            gate: Gate { threads, arrived: AtomicUsize::new(0) },
+        }
+    }
 }
 
 /// Requests of which the shortest is loaned in a rush.
@@ -99,19 +108,14 @@ struct Asking<'a> {
 }
 
 impl Asking<'_> {
-    fn ask<S, Req, Res>(
-        mut self,
-        client: &version::Client<S, Req, Res>,
-        sequences: Range<usize>,
-        rushes: Range<usize>,
-        gate: &Gate,
-    ) -> Vec<Event>
+    fn ask<S, Req, Res>(mut self, client: &version::Client<S, Req, Res>, turn: &Turn) -> Vec<Event>
     where
         S: Service,
         Req: Payload + ?Sized,
         Res: Payload + ?Sized,
     {
         let Setting { traffic, board, settings, .. } = self.setting;
+        let sequences = &turn.sequences;
         let mut patience = Patience::new(board);
         let on_time = traffic.servers - usize::from(traffic.comes_late(traffic.servers - 1));
         while board.servers_ready.load(Ordering::Relaxed) < on_time {
@@ -197,8 +201,8 @@ impl Asking<'_> {
                 return self.give_up(Event::GaveUpOnServers);
             }
         }
-        for (n, rush) in rushes.enumerate() {
-            if self.rush(client, gate, n, rush).is_break() {
+        for (n, rush) in turn.rushes.clone().enumerate() {
+            if self.rush(client, &turn.gate, n, rush).is_break() {
                 board.end();
                 break;
             }
@@ -227,10 +231,9 @@ impl Asking<'_> {
         let mut loans = Vec::new();
         gate.pass(2 * n + 1, board)?;
         let refused = loop {
-            let (loan, mut observation) = Req::loan_request(client, wanted);
+            let (loan, observation) = Req::loan_request(client, wanted);
             match loan {
-                Some(mut loan) if loans.len() <= settings.max_loaned_requests => {
-                    seal(loan.user_header_mut(), id, &mut observation);
+                Some(loan) if loans.len() <= settings.max_loaned_requests => {
                     self.log.push(Event::Loaned(id, wanted.form, observation));
                     loans.push(loan);
                 }
@@ -254,10 +257,7 @@ impl Asking<'_> {
     {
         let Setting { traffic, board, settings, .. } = self.setting;
         let wanted = wanted(traffic, id, settings.request_payload_alignment);
-        let (mut loan, mut observation) = Req::loan_request(client, wanted);
-        if let Some(loan) = &mut loan {
-            seal(loan.user_header_mut(), id, &mut observation);
-        }
+        let (loan, observation) = Req::loan_request(client, wanted);
         self.log.push(Event::Loaned(id, wanted.form, observation));
         let loan = loan?;
         let least = board.servers_ready.load(Ordering::Relaxed);

@@ -6,13 +6,7 @@ use iceoryx2::prelude::*;
 
 use super::{EndOnPanic, Event, Setting, Share, Who, join, memory_of, wanted};
 use crate::{
-    actor::{
-        Observation, PortId,
-        iox::{received_request, seal},
-        message::Payload,
-        open::Obtain,
-        version,
-    },
+    actor::{Observation, PortId, iox::received_request, message::Payload, open::Obtain, version},
     payload::MessageId,
     scenario::Concurrent,
 };
@@ -127,10 +121,7 @@ impl Answering<'_> {
         for nth in 0..traffic.responses {
             let id = Concurrent::response(request, self.port, nth);
             let wanted = wanted(traffic, id, settings.response_payload_alignment);
-            let (mut loan, mut observation) = Res::loan_response(active, wanted);
-            if let Some(loan) = &mut loan {
-                seal(loan.user_header_mut(), id, &mut observation);
-            }
+            let (loan, observation) = Res::loan_response(active, wanted);
             self.log.push(Event::Loaned(id, wanted.form, observation));
             let Some(loan) = loan else { return ControlFlow::Break(()) };
             let sent = loan.send();

@@ -29,6 +29,12 @@ pub(super) static ALL: &[Sabotage] = &[
         trick: || seen(|presence| presence.nodes -= 1),
     },
     Sabotage {
+        id: "service-without-details",
+        breaks: Promise::ServiceIsListedWithItsNodes,
+        what: "the details of a service list none of its nodes",
+        trick: || seen(|presence| presence.in_details = Some(0)),
+    },
+    Sabotage {
         id: "node-too-many-at-service",
         breaks: Promise::ServiceIsListedWithItsNodes,
         what: "a service lists a node more than use it",
