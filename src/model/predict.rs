@@ -82,7 +82,9 @@ impl Model {
                 }
                 let quirk = Switch::OrphanedLoansCount;
                 let orphaned = self.loaned_responses.values().any(|loan| {
-                    loan.server == server_key && !self.active.contains_key(&loan.active)
+                    let is_left = !self.active.contains_key(&loan.active)
+                        || !self.clients.contains_key(&loan.client);
+                    loan.server == server_key && is_left
                 });
                 if orphaned && self.quirks.contains(&quirk) {
                     prediction.tolerated.push((quirk, Expected::Refused("ExceedsMaxLoans")));

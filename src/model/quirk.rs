@@ -58,7 +58,7 @@ pub enum Switch {
     RecycledSlotGetsOldConnection,
     /// A request that was discarded because a server's buffer was full may be connected.
     UndeliveredRequestIsConnected,
-    /// Loaned responses whose active request is gone may count against the loans of
+    /// Loaned responses whose active request or client is gone may count against the loans of
     /// other active requests of the server.
     OrphanedLoansCount,
     /// Unread data of a dynamic port that is gone may be lost even if it never grew.

@@ -383,11 +383,16 @@ fn turnover() -> impl Strategy<Value = Scenario> {
     ];
     (settings(), settle(), ports, turns).prop_map(
         |(service, settle, ports, ((opening, steps), times))| {
-            let service = Settings {
-                // What was held from the start takes one of them.
-                max_active_requests_per_client: service.max_active_requests_per_client
-                    + usize::from(!opening.is_empty()),
-                ..service
+            let service = if opening.is_empty() {
+                service
+            } else {
+                Settings {
+                    // What was held from the start takes one of them.
+                    max_active_requests_per_client: service.max_active_requests_per_client + 1,
+                    // The fewer, the sooner everything comes round again.
+                    max_servers: 1,
+                    ..service
+                }
             };
             let repeat = Some(Repeat { times, stretch: 0, steps });
             let steps = ports.into_iter().chain(opening).collect();
