@@ -106,7 +106,7 @@ fn list_teeth(format: Format) -> anyhow::Result<Exit> {
             let mut table = new_table(["saboteur", "breaks", "scenarios", "steps", "what it does"]);
             for Bite { sabotage, catch } in &bites {
                 let (scenarios, steps) = match catch {
-                    Catch::Caught { scenarios, steps } => {
+                    Catch::Caught { scenarios, steps, .. } => {
                         (scenarios.to_string(), steps.to_string())
                     }
                     Catch::Misnamed { scenarios, end } => {

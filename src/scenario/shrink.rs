@@ -10,6 +10,9 @@ use super::{Concurrent, LoanForm, Nth, Repeat, Scenario, Settings, SettleOrder, 
 /// Rounds over all kinds of simplification at most; later ones gain little.
 const PASSES: usize = 6;
 
+/// Steps up to which removing any two of them is tried: some hundred attempts.
+const FEW_STEPS: usize = 24;
+
 /// Shrinks `scenario` as long as `still_fails` says that a smaller one shows the same,
 /// asking it at most `budget` times.
 pub fn shrink(
@@ -36,10 +39,17 @@ pub fn shrink(
         for list in [first_steps, repeated_steps] {
             drop_kinds(list, &mut best, &mut attempt);
             drop_steps(list, &mut best, &mut attempt);
+            drop_objects(list, &mut best, &mut attempt);
             simplify_steps(list, &mut best, &mut attempt);
         }
         simplify_concurrent(&mut best, &mut attempt);
         simplify_service(&mut best, &mut attempt);
+        if best == before {
+            // Now and then only two steps together can go: the drop of an object and
+            // another that made room in its place.
+            drop_pairs(first_steps, &mut best, &mut attempt);
+            drop_pairs(repeated_steps, &mut best, &mut attempt);
+        }
         if best == before {
             break;
         }
@@ -123,6 +133,47 @@ fn drop_steps(list: List, best: &mut Scenario, attempt: &mut Attempt<'_>) {
             end = start.min(steps_of(list, best).len());
         }
         run /= 2;
+    }
+}
+
+/// Removes one object at a time: the step that makes it, while later ones name those after
+/// it by the numbers they have then.
+fn drop_objects(list: List, best: &mut Scenario, attempt: &mut Attempt<'_>) {
+    for maker in (0..steps_of(list, best).len()).rev() {
+        let Some(object) = steps_of(list, best).get(maker).and_then(made_by) else { continue };
+        let without = |steps: &mut Vec<Step>| {
+            steps.remove(maker);
+            for step in &mut steps[maker..] {
+                if let Some((named, index)) = named_by(step)
+                    && named == object
+                    && *index > 0
+                {
+                    *index -= 1;
+                }
+            }
+        };
+        attempt(with_list(list, best, without), best);
+    }
+}
+
+/// Removes any two steps of a short list.
+fn drop_pairs(list: List, best: &mut Scenario, attempt: &mut Attempt<'_>) {
+    let mut last = steps_of(list, best).len();
+    if last > FEW_STEPS {
+        return;
+    }
+    while last > 1 {
+        last -= 1;
+        for first in (0..last).rev() {
+            let shorter = |steps: &mut Vec<Step>| {
+                steps.remove(last);
+                steps.remove(first);
+            };
+            if attempt(with_list(list, best, shorter), best) {
+                last -= 1;
+                break;
+            }
+        }
     }
 }
 
@@ -213,46 +264,76 @@ fn simpler_steps(step: &Step) -> Vec<Step> {
         });
     }
     with(&|step| {
-        if let Some(index) = index_of(step) {
+        if let Some((_, index)) = named_by(step) {
             *index = 0;
         }
     });
     with(&|step| {
-        if let Some(index) = index_of(step) {
+        if let Some((_, index)) = named_by(step) {
             *index -= index.signum();
         }
     });
     simpler
 }
 
-/// The index by which a step names its object.
-fn index_of(step: &mut Step) -> Option<&mut Nth> {
+/// What a step names by its index.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Object {
+    Participant,
+    Client,
+    Server,
+    LoanedRequest,
+    Pending,
+    Active,
+    LoanedResponse,
+    Response,
+}
+
+/// The object a step makes.
+fn made_by(step: &Step) -> Option<Object> {
+    match step {
+        Step::Join { .. } => Some(Object::Participant),
+        Step::CreateClient { .. } => Some(Object::Client),
+        Step::CreateServer { .. } => Some(Object::Server),
+        Step::LoanRequest { .. } => Some(Object::LoanedRequest),
+        Step::SendRequest { .. } => Some(Object::Pending),
+        Step::ReceiveRequest { .. } => Some(Object::Active),
+        Step::LoanResponse { .. } => Some(Object::LoanedResponse),
+        Step::ReceiveResponse { .. } => Some(Object::Response),
+        _ => None,
+    }
+}
+
+/// The object a step names, and the index by which it does.
+fn named_by(step: &mut Step) -> Option<(Object, &mut Nth)> {
     match step {
         Step::Join { .. } => None,
         Step::Leave { participant: index }
         | Step::Kill { participant: index, .. }
         | Step::CreateClient { participant: index, .. }
         | Step::CreateServer { participant: index, .. }
-        | Step::DropClient { client: index }
-        | Step::DropServer { server: index }
+        | Step::InspectService { participant: index } => Some((Object::Participant, index)),
+        Step::DropClient { client: index }
         | Step::LoanRequest { client: index, .. }
-        | Step::SendRequest { request: index }
-        | Step::DropRequest { request: index }
+        | Step::UpdateClient { client: index } => Some((Object::Client, index)),
+        Step::DropServer { server: index }
         | Step::ReceiveRequest { server: index }
-        | Step::LoanResponse { active: index, .. }
-        | Step::SendResponse { response: index }
-        | Step::DropLoanedResponse { response: index }
-        | Step::ReceiveResponse { pending: index }
-        | Step::DropPending { pending: index }
-        | Step::DropActive { active: index }
-        | Step::DropResponse { response: index }
-        | Step::InspectPending { pending: index }
-        | Step::InspectActive { active: index }
         | Step::InspectServer { server: index }
-        | Step::InspectService { participant: index }
-        | Step::UpdateClient { client: index }
-        | Step::UpdateServer { server: index }
-        | Step::HintDisconnect { pending: index } => Some(index),
+        | Step::UpdateServer { server: index } => Some((Object::Server, index)),
+        Step::SendRequest { request: index } | Step::DropRequest { request: index } => {
+            Some((Object::LoanedRequest, index))
+        }
+        Step::ReceiveResponse { pending: index }
+        | Step::DropPending { pending: index }
+        | Step::InspectPending { pending: index }
+        | Step::HintDisconnect { pending: index } => Some((Object::Pending, index)),
+        Step::LoanResponse { active: index, .. }
+        | Step::DropActive { active: index }
+        | Step::InspectActive { active: index } => Some((Object::Active, index)),
+        Step::SendResponse { response: index } | Step::DropLoanedResponse { response: index } => {
+            Some((Object::LoanedResponse, index))
+        }
+        Step::DropResponse { response: index } => Some((Object::Response, index)),
     }
 }
 
@@ -317,7 +398,7 @@ fn simplify_service(best: &mut Scenario, attempt: &mut Attempt<'_>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scenario::generate::scenario_of_run;
+    use crate::scenario::{OpenMode, generate::scenario_of_run};
 
     #[test]
     fn a_scenario_shrinks_to_the_steps_that_matter() {
@@ -339,6 +420,37 @@ mod tests {
             ),
             "{small:?}"
         );
+    }
+
+    #[test]
+    fn an_object_goes_together_with_its_number() {
+        let form = LoanForm::default();
+        let loan = |len| Step::LoanRequest { client: 0, len, form };
+        let send = |request| Step::SendRequest { request };
+        // The last loan counts if it is the one that is sent, of those that are left.
+        let scenario = Scenario::of_steps(vec![loan(3), loan(4), loan(5), send(2)]);
+        let small = shrink(&scenario, 1000, |candidate| {
+            let loans =
+                candidate.steps.iter().filter(|step| matches!(step, Step::LoanRequest { .. }));
+            matches!(candidate.steps.last(), Some(Step::SendRequest { request })
+                if usize::try_from(*request).is_ok_and(|n| n + 1 == loans.count()))
+        });
+        assert_eq!(small.steps, [loan(0), send(0)]);
+    }
+
+    #[test]
+    fn two_steps_go_together_where_neither_can_alone() {
+        let join = Step::Join { how: OpenMode::Create, require: None };
+        let leave = Step::Leave { participant: 0 };
+        let inspect = Step::InspectService { participant: 0 };
+        let scenario = Scenario::of_steps(vec![join, inspect, leave, inspect]);
+        let count = |scenario: &Scenario, which: Step| {
+            scenario.steps.iter().filter(|step| **step == which).count()
+        };
+        let small = shrink(&scenario, 1000, |candidate| {
+            count(candidate, join) == count(candidate, leave) && count(candidate, inspect) == 2
+        });
+        assert_eq!(small.steps, [inspect, inspect]);
     }
 
     #[test]
