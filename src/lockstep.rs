@@ -233,7 +233,7 @@ impl Run<'_> {
         self.observer.before_concurrent(traffic);
         let stopped = |error| End::Stopped { position, action: traffic.describe(), error };
         let logs = self.host.at_once(traffic).map_err(stopped)?;
-        match concurrent::judge(traffic, self.model.settings(), &logs) {
+        match concurrent::judge(traffic, self.model.settings(), self.model.quirks(), &logs) {
             concurrent::Verdict::Kept(checked) => {
                 let step = Occasion::Whole(Whole::Concurrent);
                 let in_flight = InFlight::Many;

@@ -11,7 +11,7 @@ use crate::{
     lockstep::End,
     model::{Promise, judge::Breach},
     runner::{Judgement, Layout, Runner, Venue},
-    scenario::{Scenario, Step, Strategy},
+    scenario::{MORE_THAN_NEEDED, Scenario, Step, Strategy},
 };
 
 /// How a scenario is judged.
@@ -164,8 +164,8 @@ fn has_reduced_ports(scenario: &Scenario) -> bool {
     scenario.steps.iter().chain(repeated).any(|step| {
         matches!(
             step,
-            Step::CreateClient { preallocate: Some(_), .. }
-                | Step::CreateServer { preallocate: Some(_), .. }
+            Step::CreateClient { preallocate: Some(..MORE_THAN_NEEDED), .. }
+                | Step::CreateServer { preallocate: Some(..MORE_THAN_NEEDED), .. }
         )
     })
 }

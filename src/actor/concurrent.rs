@@ -9,7 +9,7 @@ use std::{
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
-        mpsc::{RecvTimeoutError, Sender, channel},
+        mpsc::{RecvTimeoutError, Sender, TryRecvError, channel},
     },
     thread,
     time::{Duration, Instant},
@@ -78,9 +78,9 @@ pub enum Event {
         id: MessageId,
         /// The client it was sent by.
         origin: PortId,
-        /// The servers that existed before.
+        /// The servers that existed before and after.
         least: usize,
-        /// The servers that exist now, or are about to.
+        /// The servers that existed before or after, or were about to.
         most: usize,
         /// What came of it.
         observation: Observation,
@@ -103,6 +103,9 @@ pub enum Event {
     /// As many requests were loaned at the same time as a thread could get: which rush of its
     /// client this was, how many it got, and why not one more.
     Rushed(usize, usize, Observation),
+    /// As many responses to one request were loaned as could be, after others had been loaned
+    /// while another thread dropped them: how many there were, and why not one more.
+    HandedOn(usize, Observation),
     /// A message was read again before it was dropped.
     Reread(MessageId, Option<Box<Mismatch>>),
     /// Nothing happened any more, while this many responses to a request were missing.
@@ -152,12 +155,18 @@ struct Board {
     asked: AtomicUsize,
     /// Servers that are about to be created, or exist.
     servers_begun: AtomicUsize,
-    /// Servers that exist.
+    /// Servers that exist, or have gone.
     servers_ready: AtomicUsize,
+    /// Servers that are about to go, or have gone.
+    servers_leaving: AtomicUsize,
+    /// Servers that have gone.
+    servers_gone: AtomicUsize,
     /// Clients that have not come to their end.
     clients_left: AtomicUsize,
-    /// Per thread of a client, requests of it that servers have received and dropped.
+    /// Per thread of a client, requests of it that servers that stay have received and dropped.
     let_go: Vec<AtomicUsize>,
+    /// The same for the server that does not.
+    let_go_by_leaver: Vec<AtomicUsize>,
 }
 
 impl Board {
@@ -179,11 +188,16 @@ impl Board {
         self.is_over.store(true, Ordering::Relaxed);
     }
 
-    fn drop_request(&self, id: Option<MessageId>) {
+    fn drop_request(&self, id: Option<MessageId>, by_leaver: bool) {
+        let counts = if by_leaver { &self.let_go_by_leaver } else { &self.let_go };
         let thread = id.map(|id| Concurrent::sender_of(id).0);
-        if let Some(count) = thread.and_then(|thread| self.let_go.get(thread)) {
-            count.fetch_add(1, Ordering::Relaxed);
+        if let Some(count) = thread.and_then(|thread| counts.get(thread)) {
+            count.fetch_add(1, Ordering::Release);
         }
+    }
+
+    fn has_leaver_gone(&self) -> bool {
+        self.servers_gone.load(Ordering::Acquire) > 0
     }
 }
 
@@ -250,6 +264,10 @@ impl Gate {
 /// What each thread does with a port they share.
 pub type Work<'a, Port> = &'a (dyn Fn(&Port, usize) -> Vec<Event> + Sync);
 
+/// Where messages are handed to be dropped.
+type Aside<'a, T> = &'a mut dyn FnMut(T);
+type LoanAside<'a, S, Res> = Aside<'a, version::ResponseMut<S, Res>>;
+
 /// A service variant: whether threads may share its ports.
 pub trait Share: Service {
     /// Whether more than one thread can have a port.
@@ -269,10 +287,14 @@ pub trait Share: Service {
         threads: usize,
         work: Work<'_, version::Server<Self, Req, Res>>,
     ) -> Vec<Vec<Event>>;
+
+    /// Lets `work` hand loaned responses to a thread that drops them at the same time; where no
+    /// thread may have them they are dropped at once. All are gone when this returns.
+    fn drop_aside<Res: Payload + ?Sized>(work: &mut dyn FnMut(LoanAside<'_, Self, Res>));
 }
 
 macro_rules! share {
-    ($service:ty, $shares:literal, $port:ident, $threads:ident, $work:ident => $how:expr) => {
+    ($service:ty, $shares:literal, $port:ident, $threads:ident, $work:ident => $how:expr, $drop:expr) => {
         impl Share for $service {
             const SHARES: bool = $shares;
 
@@ -291,14 +313,40 @@ macro_rules! share {
             ) -> Vec<Vec<Event>> {
                 $how
             }
+
+            fn drop_aside<Res: Payload + ?Sized>(work: &mut dyn FnMut(LoanAside<'_, Self, Res>)) {
+                $drop(work);
+            }
         }
     };
 }
 
-share!(ipc::Service, false, port, _threads, work => vec![work(port, 0)]);
-share!(local::Service, false, port, _threads, work => vec![work(port, 0)]);
-share!(ipc_threadsafe::Service, true, port, threads, work => at_once(threads, &|n| work(port, n)));
-share!(local_threadsafe::Service, true, port, threads, work => at_once(threads, &|n| work(port, n)));
+share!(ipc::Service, false, port, _threads, work => vec![work(port, 0)], drop_here);
+share!(local::Service, false, port, _threads, work => vec![work(port, 0)], drop_here);
+share!(ipc_threadsafe::Service, true, port, threads, work => at_once(threads, &|n| work(port, n)), drop_there);
+share!(local_threadsafe::Service, true, port, threads, work => at_once(threads, &|n| work(port, n)), drop_there);
+
+fn drop_here<T>(work: &mut dyn FnMut(Aside<'_, T>)) {
+    work(&mut drop);
+}
+
+fn drop_there<T: Send>(work: &mut dyn FnMut(Aside<'_, T>)) {
+    let (there, received) = channel::<T>();
+    thread::scope(|scope| {
+        scope.spawn(move || {
+            loop {
+                // Looks all the time: whoever has to be woken comes when it is over.
+                match received.try_recv() {
+                    Ok(message) => drop(message),
+                    Err(TryRecvError::Empty) => thread::yield_now(),
+                    Err(TryRecvError::Disconnected) => break,
+                }
+            }
+        });
+        work(&mut |message| drop(there.send(message)));
+        drop(there);
+    });
+}
 
 fn at_once<T: Send>(threads: usize, work: &(dyn Fn(usize) -> T + Sync)) -> Vec<T> {
     thread::scope(|scope| {
@@ -342,9 +390,11 @@ where
     version::Builder<S, Req, Res>: Obtain<S, Req, Res>,
 {
     let traffic = traffic.bounded();
+    let none = || (0..traffic.clients * traffic.threads).map(|_| AtomicUsize::new(0)).collect();
     let board = Arc::new(Board {
         clients_left: AtomicUsize::new(traffic.clients),
-        let_go: (0..traffic.clients * traffic.threads).map(|_| AtomicUsize::new(0)).collect(),
+        let_go: none(),
+        let_go_by_leaver: none(),
         ..Board::default()
     });
     let (logs, received) = channel();

@@ -265,7 +265,12 @@ macro_rules! loan_slice {
                     written(loan, $read, |loan| loan.user_header_mut(), not_default, wanted)
                 }
             },
-            LoanForm::WriteFromFn | LoanForm::WriteFromSlice => {
+            LoanForm::WriteFromFn | LoanForm::WriteFromSlice | LoanForm::AfterUnwritten => {
+                let unwritten = wanted.form == LoanForm::AfterUnwritten;
+                let first = unwritten.then(|| $from.loan_slice_uninit(wanted.len).map(drop));
+                if let Some(Err(error)) = first {
+                    return refused(error);
+                }
                 match $from.loan_slice_uninit(wanted.len) {
                     Err(error) => refused(error),
                     Ok(loan) => {
@@ -298,13 +303,19 @@ macro_rules! loan_value {
                     written(loan, $read, |loan| loan.user_header_mut(), not_default, wanted)
                 }
             },
-            LoanForm::WriteFromFn | LoanForm::WriteFromSlice => match $from.loan_uninit() {
-                Err(error) => refused(error),
-                Ok(loan) => {
-                    let loan = loan.write_payload(element(wanted.id, 0));
-                    written(loan, $read, |loan| loan.user_header_mut(), None, wanted)
+            LoanForm::WriteFromFn | LoanForm::WriteFromSlice | LoanForm::AfterUnwritten => {
+                let unwritten = wanted.form == LoanForm::AfterUnwritten;
+                if let Some(Err(error)) = unwritten.then(|| $from.loan_uninit().map(drop)) {
+                    return refused(error);
                 }
-            },
+                match $from.loan_uninit() {
+                    Err(error) => refused(error),
+                    Ok(loan) => {
+                        let loan = loan.write_payload(element(wanted.id, 0));
+                        written(loan, $read, |loan| loan.user_header_mut(), None, wanted)
+                    }
+                }
+            }
         }
     }};
 }

@@ -13,7 +13,8 @@ use crate::{
 };
 
 /// Saves a scenario as a case file. The expectations are those of a traced run; of a
-/// scenario that kills its process only the end is known.
+/// scenario that kills its process only the end is known. `lenient` says that it shows only
+/// where known quirks are lived with.
 ///
 /// # Errors
 /// If the file cannot be written.
@@ -23,6 +24,7 @@ pub fn save_case(
     end: &End,
     runner: &mut Runner,
     trial: impl Into<Trial>,
+    lenient: bool,
 ) -> Result<(), CampaignError> {
     let trial = trial.into();
     let Venue { layout, variant } = trial.venue();
@@ -49,7 +51,7 @@ pub fn save_case(
         environment.kernel,
     );
     header += &format!("participants: {layout}, service variant: {variant}\n");
-    header += &format!("replay: {}\n", replay_command(path, trial));
+    header += &format!("replay: {}\n", replay_command(path, trial, lenient));
     let at_step = |step: usize| Position::Step(step);
     let comment = |i: usize| {
         let failed = match end {

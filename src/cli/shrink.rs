@@ -17,6 +17,9 @@ pub(super) struct ShrinkArguments {
     budget: usize,
     #[command(flatten)]
     trial: super::trial::TrialArguments,
+    /// Live with the known quirks of this release, as `run` does
+    #[arg(long)]
+    lenient: bool,
 }
 
 pub(super) fn shrink(arguments: &ShrinkArguments) -> anyhow::Result<Exit> {
@@ -24,6 +27,9 @@ pub(super) fn shrink(arguments: &ShrinkArguments) -> anyhow::Result<Exit> {
         super::replay::load(&arguments.file)?;
     let trial = arguments.trial.trial(&original, variant);
     let mut runner = Runner::new(super::this_executable()?).interrupted_by(super::interruption()?);
+    if arguments.lenient {
+        runner.live_with(campaign::switches(&campaign::active_quirks()?));
+    }
     let Some(promise) = trial.judge(&mut runner, &original, false)?.outcome.end.promise() else {
         println!(
             "KEPT {}: it breaks no promise, so there is nothing to shrink",
@@ -38,7 +44,7 @@ pub(super) fn shrink(arguments: &ShrinkArguments) -> anyhow::Result<Exit> {
     });
     let end = trial.judge(&mut runner, &small, false)?.outcome.end;
     let out = arguments.out.clone().unwrap_or_else(|| arguments.file.with_extension("small.toml"));
-    campaign::save_case(&out, &small, &end, &mut runner, trial)?;
+    campaign::save_case(&out, &small, &end, &mut runner, trial, arguments.lenient)?;
     println!(
         "BROKEN {promise}: {} steps instead of {}, written to {}",
         small.written_steps(),

@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use smallvec::smallvec;
 
 use super::{
-    Candidate, Expected, Prediction, Promise, Promises,
+    Candidate, Expected, Prediction, Promise, Promises, Switch,
     judge::{self, Breach, Judged},
 };
 use crate::{
@@ -20,7 +20,7 @@ use crate::{
         concurrent::{Event, Logs, Who, patience_in_ms},
     },
     payload::MessageId,
-    scenario::{Concurrent, LoanForm, Settings},
+    scenario::{Concurrent, LoanForm, Settings, concurrent::RESPONSE_LOANS},
 };
 
 /// What concurrent traffic came to.
@@ -34,9 +34,14 @@ pub enum Verdict {
     Stopped(HostError),
 }
 
-/// Judges what the threads logged.
+/// Judges what the threads logged, living with these quirks.
 #[must_use]
-pub fn judge(traffic: &Concurrent, settings: &Settings, logs: &Logs) -> Verdict {
+pub fn judge(
+    traffic: &Concurrent,
+    settings: &Settings,
+    quirks: &BTreeSet<Switch>,
+    logs: &Logs,
+) -> Verdict {
     let traffic = &traffic.bounded();
     let settings = traffic.settings(settings);
     let all_are_back = logs.stuck == 0;
@@ -45,6 +50,8 @@ pub fn judge(traffic: &Concurrent, settings: &Settings, logs: &Logs) -> Verdict 
         .each_event(logs)
         .and_then(|()| trial.order_and_number(logs))
         .and_then(|()| trial.losses(logs))
+        .and_then(|()| trial.bequests(quirks, logs))
+        .and_then(|()| trial.newest(logs))
         .and_then(|()| trial.rushes(logs, settings.max_loaned_requests));
     match verdict {
         Err((action, breach)) => Verdict::Broken(action, breach),
@@ -184,9 +191,26 @@ impl Trial<'_> {
             }
             // What each thread got says something only together with the others.
             Event::Rushed(..) => Ok(()),
+            Event::HandedOn(granted, refused) => self.handed_on(*granted, refused),
             // What is missing is found by counting.
             Event::GaveUp(..) | Event::GaveUpOnServers => Ok(()),
         }
+    }
+
+    /// Whoever drops a loaned response gives it back.
+    fn handed_on(&mut self, granted: usize, refused: &Observation) -> Found {
+        let key = Key::default();
+        let (id, form) = (MessageId::default(), LoanForm::default());
+        let action = Action::LoanResponse { active: key, new: key, id, len: 0, form };
+        let error = Expected::Refused("ExceedsMaxLoans");
+        self.hold(&action, Promise::LoanLimit, error, refused)
+            .map_err(|breach| ("loan one more".to_owned(), breach))?;
+        if granted == RESPONSE_LOANS {
+            return Ok(());
+        }
+        let what = "loan, after another thread has dropped what was loaned before".to_owned();
+        let expected = format!("{RESPONSE_LOANS} loan(s)");
+        Err((what, broken(Promise::LoanLimit, expected, format!("{granted} loan(s)"))))
     }
 
     /// A message that says who it is has to be that one, and somebody has to have sent it.
@@ -276,17 +300,26 @@ impl Trial<'_> {
         if logs.stuck > 0 {
             return Ok(());
         }
+        // Of the servers that stay: a request waits in vain for one that goes.
         let mut servers: BTreeMap<MessageId, usize> = BTreeMap::new();
         let mut responses: BTreeMap<MessageId, usize> = BTreeMap::new();
-        for event in logs.threads.iter().flat_map(|(_, events)| events) {
-            match event {
-                Event::GotRequest(seen) => {
-                    stated(seen).into_iter().for_each(|id| *servers.entry(id).or_default() += 1);
+        for (who, events) in &logs.threads {
+            for event in events {
+                match (event, *who) {
+                    (Event::GotRequest(seen), Who::Server { port, .. })
+                        if !self.traffic.leaves_early(port) =>
+                    {
+                        stated(seen)
+                            .into_iter()
+                            .for_each(|id| *servers.entry(id).or_default() += 1);
+                    }
+                    (Event::GotResponse(request, seen @ Observation::Received(_)), _)
+                        if !stated(seen).is_some_and(|id| self.is_of_leaver(id)) =>
+                    {
+                        *responses.entry(*request).or_default() += 1;
+                    }
+                    _ => {}
                 }
-                Event::GotResponse(request, Observation::Received(_)) => {
-                    *responses.entry(*request).or_default() += 1;
-                }
-                _ => {}
             }
         }
         let gave_up = logs
@@ -305,10 +338,12 @@ impl Trial<'_> {
                 else {
                     continue;
                 };
+                let to = &(*to).min(self.traffic.staying_servers());
                 let by = servers.get(id).copied().unwrap_or(0);
                 let promise =
                     if by < *to { Promise::NoRequestIsLost } else { Promise::NoResponseIsLost };
-                let all = to * self.traffic.responses;
+                // Of those that evict each other only the newest has to come.
+                let all = if self.traffic.overflow { *to } else { to * self.traffic.responses };
                 let got = responses.get(id).copied().unwrap_or(0);
                 if by >= *to && got >= all {
                     continue;
@@ -333,6 +368,43 @@ impl Trial<'_> {
             let what = format!("{}: wait for the servers", name(who));
             let expected = "every server to receive all requests it was sent, and to drop them";
             Err((what, broken(Promise::NoRequestIsLost, expected, "nothing more happens")))
+        })
+    }
+
+    /// Of the responses that evict each other the newest is there in the end.
+    fn newest(&self, logs: &Logs) -> Found {
+        if !self.traffic.overflow || logs.stuck > 0 || !is_complete(self.traffic, logs) {
+            return Ok(());
+        }
+        let lost = never_received(logs, |response| {
+            self.traffic.is_newest(response) && !self.is_of_leaver(response)
+        });
+        lost.map_or(Ok(()), |id| {
+            let what = "receive the last of several responses".to_owned();
+            let promise = Promise::ResponseOverflowEvictsOldest;
+            Err((what, broken(promise, format!("response {id}"), "nothing")))
+        })
+    }
+
+    fn is_of_leaver(&self, response: MessageId) -> bool {
+        let by = Concurrent::answered_by(response);
+        by > 0 && self.traffic.leaves_early(by - 1)
+    }
+
+    /// What a server sends before it goes can be received when it is gone. Where quirks lose
+    /// some of it nobody knows which.
+    fn bequests(&self, quirks: &BTreeSet<Switch>, logs: &Logs) -> Found {
+        let is_lossy = self.traffic.overflow
+            || quirks.contains(&Switch::EmptyReceiveForgetsGoneServer)
+            || quirks.contains(&Switch::UnmappedSegmentIsLost)
+                && self.traffic.server_strategy.is_dynamic();
+        if is_lossy || logs.stuck > 0 || !is_complete(self.traffic, logs) {
+            return Ok(());
+        }
+        let lost = never_received(logs, |response| self.is_of_leaver(response));
+        lost.map_or(Ok(()), |id| {
+            let what = "receive what a server sent before it went".to_owned();
+            Err((what, broken(Promise::NoResponseIsLost, format!("response {id}"), "nothing")))
         })
     }
 
@@ -362,6 +434,25 @@ impl Trial<'_> {
             Err((what, broken(Promise::LoanLimit, expected, format!("{got} loan(s)"))))
         })
     }
+}
+
+/// A response of this kind that was sent and not received.
+fn never_received(logs: &Logs, kind: impl Fn(MessageId) -> bool) -> Option<MessageId> {
+    let all = || logs.threads.iter().flat_map(|(_, events)| events);
+    let received: BTreeSet<MessageId> = all()
+        .filter_map(|event| match event {
+            Event::GotResponse(_, seen) => stated(seen),
+            _ => None,
+        })
+        .collect();
+    all().find_map(|event| match event {
+        Event::Answered { id, observation: Observation::Done, .. }
+            if kind(*id) && !received.contains(id) =>
+        {
+            Some(*id)
+        }
+        _ => None,
+    })
 }
 
 /// The message as which something that was received presents itself.

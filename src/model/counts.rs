@@ -29,12 +29,18 @@ impl Model {
         loaned + requests.len() >= counted
     }
 
+    /// Responses of a server to pending responses that are gone while their client is not, or
+    /// the server has not noticed.
+    pub(super) fn unread_responses(&self, server: Key) -> usize {
+        self.unread.iter().filter(|((from, _), _)| *from == server).map(|(_, count)| count).sum()
+    }
+
     /// Whether the responses of a server, those that were never read and one more included,
     /// may take more chunks than it preallocates.
     pub(super) fn unread_responses_fill(&self, server: Key, port: &Port) -> bool {
         let s = &self.settings;
         let targets = self.pending.values().filter_map(|pending| pending.targets.get(&server));
-        let taken = self.unread.get(&server).copied().unwrap_or(0)
+        let taken = self.unread_responses(server)
             + self.loaned_responses.values().filter(|loan| loan.server == server).count()
             + self.responses.values().filter(|held| held.server == server).count()
             + targets.map(|target| target.queue.len()).sum::<usize>();

@@ -57,7 +57,7 @@ impl Model {
     }
 
     /// Whether another peer could be one more than a port has room for, as it never gets rid of
-    /// those it has forgotten.
+    /// those it has forgotten and still has others that are gone.
     pub(super) fn forgotten_fill(&self) -> bool {
         self.forgotten.iter().any(|(port, peers)| {
             let room = if self.clients.contains_key(port) {
@@ -65,7 +65,30 @@ impl Model {
             } else {
                 self.settings.server_expired_connection_buffer
             };
-            2 * peers.len() >= room
+            let expired = self.expired.get(port).map_or(0, BTreeSet::len);
+            2 * peers.len() + expired >= room
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scenario::Settings;
+
+    #[test]
+    fn what_is_forgotten_and_what_is_expired_share_the_room() {
+        let settings = Settings { server_expired_connection_buffer: 3, ..Settings::default() };
+        let mut model = Model::new(settings, BTreeSet::new());
+        let peers = |keys: &[u32]| keys.iter().copied().map(Key).collect::<BTreeSet<_>>();
+        let server = Key(1);
+        model.expired.insert(server, peers(&[2, 3]));
+        assert!(!model.forgotten_fill(), "it gets rid of those");
+        model.forgotten.insert(server, peers(&[4]));
+        assert!(model.forgotten_fill());
+        model.expired.clear();
+        assert!(!model.forgotten_fill());
+        model.forgotten.insert(server, peers(&[4, 5]));
+        assert!(model.forgotten_fill());
     }
 }

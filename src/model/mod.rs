@@ -109,8 +109,9 @@ pub struct Model {
     fates: BTreeMap<MessageId, Promise>,
     /// Pairs (client, server) with responses to requests whose pending response is gone.
     stale: BTreeSet<(Key, Key)>,
-    /// Responses per server that were never read, as far as they can be known.
-    unread: BTreeMap<Key, usize>,
+    /// Per server and client, responses that were never read, until the server notices that the
+    /// client is gone.
+    unread: BTreeMap<(Key, Key), usize>,
     /// Pending responses that are gone and had hinted that they would be.
     hinted_and_gone: BTreeSet<Key>,
     /// Clients that have outlived a server they had sent requests to.
@@ -333,6 +334,12 @@ impl Model {
     #[must_use]
     pub fn settings(&self) -> &Settings {
         &self.settings
+    }
+
+    /// The known quirks it lives with.
+    #[must_use]
+    pub fn quirks(&self) -> &BTreeSet<Switch> {
+        &self.quirks
     }
 
     /// Every object that still exists, oldest first, with the action that drops it.

@@ -8,7 +8,7 @@ use super::{LONGEST_AFFORDABLE, Model, SHORTEST_IMPOSSIBLE, SHORTEST_OVERFLOWING
 use crate::{
     actor::{Action, Key, version},
     payload::MessageId,
-    scenario::{Backpressure, Nth, OpenMode, Requirement, Step, Strategy},
+    scenario::{Backpressure, MORE_THAN_NEEDED, Nth, OpenMode, Requirement, Step, Strategy},
 };
 
 /// Unread responses at which the quirk is steered around: the smallest server that can
@@ -254,7 +254,10 @@ impl Model {
     fn preallocated(&self, chunks: Option<usize>, strategy: Strategy) -> Option<usize> {
         let is_safe = !strategy.is_dynamic()
             || !self.quirks.contains(&Switch::ReducedPreallocationExhaustsChunks);
-        chunks.filter(|_| version::HAS_PREALLOCATION && is_safe).map(|chunks| chunks.max(1))
+        chunks
+            .filter(|_| version::HAS_PREALLOCATION)
+            .filter(|chunks| is_safe || *chunks >= MORE_THAN_NEEDED)
+            .map(|chunks| chunks.max(1))
     }
 
     /// A client's own limit of active requests, likewise.
@@ -306,7 +309,7 @@ impl Model {
     fn is_about_to_exhaust_chunks(&self, server: Key) -> bool {
         self.quirks.contains(&Switch::OldResponsesExhaustChunks)
             && self.servers[&server].strategy.is_dynamic()
-            && self.unread.get(&server).is_some_and(|&unread| unread >= UNREAD_TO_STEER_AT)
+            && self.unread_responses(server) >= UNREAD_TO_STEER_AT
     }
 
     /// Whether a server holds a request of a client that is gone, or a response to one.

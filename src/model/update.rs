@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     actor::{Action, Key, Observation, PortId},
-    scenario::Strategy,
+    scenario::{MORE_THAN_NEEDED, Strategy},
 };
 
 impl Model {
@@ -50,7 +50,7 @@ impl Model {
                     let alignment = self.settings.request_payload_alignment;
                     let port = Port {
                         active: active.unwrap_or(self.settings.max_active_requests_per_client),
-                        is_reduced: preallocate.is_some(),
+                        is_reduced: preallocate.is_some_and(|chunks| chunks < MORE_THAN_NEEDED),
                         loses_chunks: self.loses_chunks(strategy, alignment),
                         ..Port::new(participant, *id, strategy, hint)
                     };
@@ -63,7 +63,7 @@ impl Model {
                     let alignment = self.settings.response_payload_alignment;
                     let port = Port {
                         loans,
-                        is_reduced: preallocate.is_some(),
+                        is_reduced: preallocate.is_some_and(|chunks| chunks < MORE_THAN_NEEDED),
                         loses_chunks: self.loses_chunks(strategy, alignment),
                         ..Port::new(participant, *id, strategy, hint)
                     };
@@ -186,6 +186,7 @@ impl Model {
     /// The server refreshed its connections: it knows every client that exists.
     fn server_looks(&mut self, server: Key) {
         self.server_knows.extend(self.clients.keys().map(|&client| (server, client)));
+        self.unread.retain(|(from, to), _| *from != server || self.clients.contains_key(to));
     }
 
     pub(super) fn drop_pending(&mut self, key: Key) {
@@ -197,7 +198,7 @@ impl Model {
             for response in &target.queue {
                 self.fates.insert(response.id, Promise::ResponseReachesOnlyItsRequest);
                 self.stale.insert((pending.client, server));
-                *self.unread.entry(server).or_default() += 1;
+                *self.unread.entry((server, pending.client)).or_default() += 1;
             }
         }
         if !self.settings.enable_fire_and_forget_requests {
@@ -387,7 +388,7 @@ impl Model {
     /// what other requests of that client are waiting for.
     fn answered_too_late(&mut self, loan: &LoanedResponse) {
         self.stale.insert((loan.client, loan.server));
-        *self.unread.entry(loan.server).or_default() += 1;
+        *self.unread.entry((loan.server, loan.client)).or_default() += 1;
         let pending = self.pending.iter_mut().map(|(_, pending)| pending);
         let waiting = pending.filter(|pending| pending.client == loan.client);
         for target in waiting.filter_map(|pending| pending.targets.get_mut(&loan.server)) {

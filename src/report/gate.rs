@@ -93,7 +93,8 @@ fn section(word: Word, changes: &[&Change]) -> String {
             Cell::new(&change.standings[1]),
             Cell::new(format!(
                 "{what}\n{}",
-                replay_command(&change.file, change.trial).replace("cargo run --release -- ", "")
+                replay_command(&change.file, change.trial, false)
+                    .replace("cargo run --release -- ", "")
             )),
         ]);
     }

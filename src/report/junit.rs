@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 
-use super::{RunReport, Verdict, describe_end, replay_command};
+use super::{RunReport, Verdict, describe_end};
 use crate::{
     gate::report::{Change, GateReport, Word},
     model::Promise,
@@ -43,7 +43,7 @@ fn status(report: &RunReport, layout: Layout, promise: Promise) -> TestCaseStatu
             .set_description(format!(
                 "{}\n{}",
                 describe_end(&finding.end),
-                replay_command(&finding.case, finding.trial)
+                finding.replay_command()
             ));
         return status;
     }

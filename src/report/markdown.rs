@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{RunReport, Verdict, replay_command};
+use super::{RunReport, Verdict};
 use crate::{
     gate::report::{GateReport, Topic, Word},
     model::Promise,
@@ -37,7 +37,7 @@ pub fn of_run(report: &RunReport) -> String {
             finding.verdict,
             finding.promise,
             finding.times,
-            replay_command(&finding.case, finding.trial)
+            finding.replay_command()
         );
     }
     for quirk in report.quirks.iter().filter(|quirk| !quirk.shows) {

@@ -7,7 +7,7 @@ use comfy_table::{Cell, Table, presets};
 use crate::{
     gate::{judge::Standing, matrix::MatrixReport},
     model::Promise,
-    report::{Verdict, replay_command},
+    report::Verdict,
 };
 
 /// Both tables, and what is not as the quirk files say.
@@ -40,7 +40,7 @@ pub fn render(report: &MatrixReport) -> String {
                 finding.verdict,
                 finding.promise,
                 finding.times,
-                replay_command(&finding.case, finding.trial)
+                finding.replay_command()
             );
         }
     }

@@ -124,6 +124,9 @@ pub struct Finding {
     pub origin: String,
     /// How it was judged.
     pub trial: Trial,
+    /// Whether it shows only where known quirks are lived with: one of them is met before.
+    #[serde(default)]
+    pub lenient: bool,
     /// How the shrunk scenario ends.
     pub end: End,
     /// The scenario, saved.
@@ -248,11 +251,20 @@ pub fn describe_end(end: &End) -> String {
     }
 }
 
-/// The command that replays a case.
+impl Finding {
+    /// The command that replays it.
+    #[must_use]
+    pub fn replay_command(&self) -> String {
+        replay_command(&self.case, self.trial, self.lenient)
+    }
+}
+
+/// The command that replays a case, if need be in the company of known quirks.
 #[must_use]
-pub fn replay_command(case: &Path, trial: impl Into<Trial>) -> String {
+pub fn replay_command(case: &Path, trial: impl Into<Trial>, lenient: bool) -> String {
     let release = if cfg!(debug_assertions) { "" } else { " --release" };
-    format!("cargo run{release} -- replay{} {}", trial.into(), case.display())
+    let lenient = if lenient { " --lenient" } else { "" };
+    format!("cargo run{release} -- replay{}{lenient} {}", trial.into(), case.display())
 }
 
 /// The version of the package `iceoryx2` an interpreter has, or why it has none.

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fmt::Write as _};
 
 use comfy_table::{Cell, CellAlignment, Table, presets};
 
-use super::{RunReport, Verdict, describe_end, replay_command};
+use super::{RunReport, Verdict, describe_end};
 use crate::{
     coverage::{FLOOR, Reach},
     model::Promise,
@@ -87,7 +87,7 @@ pub fn render(report: &RunReport) -> String {
             out,
             "  case:   {}\n  replay: {}",
             finding.case.display(),
-            replay_command(&finding.case, finding.trial)
+            finding.replay_command()
         );
     }
     let count = |verdict| Promise::ALL.iter().filter(|&&p| report.verdict(p) == verdict).count();

@@ -13,6 +13,9 @@ use crate::payload::MessageId;
 /// Requests a thread waits for at the same time.
 pub const WINDOW: usize = 2;
 
+/// Responses to one request that a server may have loaned at the same time.
+pub const RESPONSE_LOANS: usize = 4;
+
 /// What the identity of a message has room for: its request's number among those of its
 /// thread, the server that answers, and the number of the answer.
 const MOST_REQUESTS: usize = 1 << 16;
@@ -74,11 +77,16 @@ pub struct Concurrent {
     #[serde(deserialize_with = "within::<_, 1, { last::TURNS }>")]
     pub turns: usize,
     /// How often, once a turn is over, the threads of a client loan together as many requests
-    /// as there may be, and one more each.
+    /// as there may be, and one more each; and how many responses every thread of a server
+    /// loans for another one to drop at the same time.
     #[serde(deserialize_with = "within::<_, 0, { last::RUSHES }>")]
     pub rushes: usize,
     /// Whether the last of several servers comes when a part of the requests has been sent.
     pub late_server: bool,
+    /// Whether the last of several servers goes when a part of the requests has been sent.
+    pub early_leave: bool,
+    /// Whether responses may evict older ones while these are received.
+    pub overflow: bool,
     /// Longest message, in elements.
     #[serde(deserialize_with = "within::<_, 1, { last::LONGEST }>")]
     pub longest: usize,
@@ -103,6 +111,8 @@ impl Default for Concurrent {
             turns: 1,
             rushes: 0,
             late_server: false,
+            early_leave: false,
+            overflow: false,
             longest: 4096,
             hint: 16,
             client_strategy: Strategy::BestFit,
@@ -130,7 +140,7 @@ impl Concurrent {
     }
 
     /// The settings of a service that has room for all of it: limits are raised where they are
-    /// too low, and nothing is ever discarded.
+    /// too low, and nothing is ever discarded but what responses evict, if they may.
     #[must_use]
     pub fn settings(&self, base: &Settings) -> Settings {
         // What threads hold and what they have at hand; no more, as the creation of a dynamic
@@ -149,7 +159,7 @@ impl Concurrent {
                 .max_borrowed_responses_per_pending_response
                 .max(held),
             enable_safe_overflow_for_requests: false,
-            enable_safe_overflow_for_responses: false,
+            enable_safe_overflow_for_responses: self.overflow,
             client_backpressure: Backpressure::RetryUntilDelivered,
             server_backpressure: Backpressure::RetryUntilDelivered,
             // The lengths of values say nothing, and the strategy is that of the ports.
@@ -222,10 +232,29 @@ impl Concurrent {
         if strategy.is_dynamic() { self.hint } else { self.longest }
     }
 
+    /// The last response to a request: with room for one it is there when all have been sent.
+    #[must_use]
+    pub fn is_newest(&self, response: MessageId) -> bool {
+        let nth = response.get() % MOST_RESPONSES as u64;
+        nth + 1 == self.responses as u64
+    }
+
     /// Whether a server comes when a part of the requests has been sent.
     #[must_use]
     pub fn comes_late(&self, server: usize) -> bool {
         self.late_server && self.servers > 1 && server == self.servers - 1
+    }
+
+    /// Whether a server goes when a part of the requests has been sent.
+    #[must_use]
+    pub fn leaves_early(&self, server: usize) -> bool {
+        self.early_leave && self.servers > 1 && server == self.servers - 1
+    }
+
+    /// Servers that are there until the end.
+    #[must_use]
+    pub fn staying_servers(&self) -> usize {
+        self.servers - usize::from(self.leaves_early(self.servers - 1))
     }
 
     /// One line for a person.
@@ -258,6 +287,8 @@ impl Concurrent {
         with(&|c| c.rushes = 0);
         with(&|c| c.rushes /= 2);
         with(&|c| c.late_server = false);
+        with(&|c| c.early_leave = false);
+        with(&|c| c.overflow = false);
         with(&|c| c.hold = 0);
         with(&|c| c.responses = c.responses.min(1));
         with(&|c| c.client_strategy = Strategy::Static);

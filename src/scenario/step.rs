@@ -4,6 +4,10 @@ use serde::{Deserialize, Serialize};
 
 use super::Strategy;
 
+/// Chunks to preallocate from which on it is what a port may need at most, whatever its
+/// settings.
+pub const MORE_THAN_NEEDED: usize = 100_000;
+
 /// How a loan is made and written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -15,6 +19,8 @@ pub enum LoanForm {
     /// `loan_slice_uninit` and `write_from_slice`.
     #[default]
     WriteFromSlice,
+    /// The same, after a loan of the same length that was dropped unwritten.
+    AfterUnwritten,
 }
 
 /// How a participant gets hold of the service.
@@ -118,7 +124,7 @@ pub enum Step {
         strategy: Strategy,
         /// `initial_max_slice_len`, in elements.
         hint: usize,
-        /// Chunks to preallocate instead of the worst case, at least 1.
+        /// Chunks to preallocate instead of the worst case, at least 1; no more than that.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         preallocate: Option<usize>,
         /// `max_active_requests` of this client alone.

@@ -303,9 +303,11 @@ fn a_handler_that_follows_the_strategy_discards_with_discard_data() {
     }
 }
 
+/// A handler may leave it to the strategy to wait, and is not asked again.
 #[test]
 fn a_retry_succeeds_as_soon_as_there_is_room() {
-    for allocation in STRATEGIES {
+    let again = || [BackpressureAction::Retry, BackpressureAction::FollowBackpressureyStrategy];
+    for (allocation, again) in STRATEGIES.into_iter().flat_map(|a| again().map(|b| (a, b))) {
         let house = House::new(false);
         let server = Arc::new(house.server());
         let taken = Arc::new(Mutex::new(Vec::new()));
@@ -313,17 +315,19 @@ fn a_retry_succeeds_as_soon_as_there_is_room() {
             let (server, taken) = (server.clone(), taken.clone());
             move |info: &BackpressureInfo| {
                 // The receiver makes room while the sender waits.
-                if info.retries == 2 {
+                let last = if again == BackpressureAction::Retry { 2 } else { 0 };
+                if info.retries == last {
                     taken.lock().unwrap().push(server.receive().unwrap().unwrap());
                 }
-                assert!(info.retries <= 2, "there is room");
-                BackpressureAction::Retry
+                assert!(info.retries <= last, "there is room");
+                again
             }
         };
         let client = house
             .service
             .client_builder()
             .allocation_strategy(allocation)
+            .backpressure_strategy(BackpressureStrategy::RetryUntilDelivered)
             .set_backpressure_handler(handler)
             .create()
             .unwrap();
@@ -358,6 +362,45 @@ fn only_the_full_server_goes_without() {
         assert_eq!(asked.take(), calls(client.id().value(), full.id().value(), [0]));
         assert_requests(&other, &[4]);
         assert_requests(&full, &[0, 1]);
+        drop((client, full, other));
+        house.close();
+    }
+}
+
+/// Nobody waits for the response to a request whose send failed, and what was prepared for it
+/// does later ones no harm.
+#[test]
+fn a_server_that_got_a_request_of_a_failed_send_is_not_connected() {
+    for allocation in STRATEGIES {
+        let house = House::new(false);
+        let full = house.server();
+        let (client, other) =
+            pair(&house, allocation, BackpressureStrategy::RetryUntilDelivered, |_| {
+                BackpressureAction::DiscardDataAndFail
+            });
+        assert!(!full.has_requests().unwrap());
+        let failed = Err("SendError(UnableToDeliver)".to_owned());
+        // More often than a client has channels for responses.
+        for _ in 0..40 {
+            for nth in 0..ROOM {
+                assert_eq!(ask(&client, nth), Ok(2));
+                assert_requests(&other, &[nth]);
+            }
+            assert_eq!(ask(&client, 4), failed, "one of two servers did not get it");
+            let nobodys = other.receive().unwrap().unwrap();
+            assert_is(4, *nobodys.user_header(), nobodys.payload());
+            assert!(!nobodys.is_connected(), "there is no pending response");
+            drop(nobodys);
+            assert_requests(&full, &[0, 1]);
+            let pending = client.loan_slice(8).unwrap().send().unwrap();
+            let active = other.receive().unwrap().unwrap();
+            assert!(active.is_connected() && pending.is_connected());
+            active.loan_slice(1).unwrap().send().unwrap();
+            drop(active);
+            assert_eq!(pending.receive().unwrap().unwrap().payload(), [0]);
+            drop(full.receive().unwrap().unwrap());
+            assert!(!pending.is_connected());
+        }
         drop((client, full, other));
         house.close();
     }

@@ -96,7 +96,20 @@ const SOME: usize = 16;
 struct Open<P> {
     pending: P,
     id: MessageId,
+    /// Servers it was sent to that stay.
+    staying: usize,
+    /// Those that do not.
+    leaving: usize,
+    /// Responses of servers that stay.
     missing: usize,
+    /// Those of servers that do not, and may not come.
+    missing_of_leaver: usize,
+}
+
+impl<P> Open<P> {
+    fn is_complete(&self) -> bool {
+        self.missing == 0 && self.missing_of_leaver == 0
+    }
 }
 
 /// A thread of a client.
@@ -130,6 +143,7 @@ impl Asking<'_> {
         let mut held = VecDeque::new();
         let mut next = sequences.start;
         let mut let_go = board.let_go[self.thread].load(Ordering::Relaxed);
+        let mut let_go_by_leaver = board.let_go_by_leaver[self.thread].load(Ordering::Relaxed);
         while next < sequences.end || !open.is_empty() {
             if board.is_over() {
                 return self.log;
@@ -140,26 +154,46 @@ impl Asking<'_> {
                     board.end();
                     return self.log;
                 };
-                let_go += sent.pending.number_of_server_connections();
+                let_go += sent.staying;
+                let_go_by_leaver += sent.leaving;
                 open.push_back(sent);
                 next += 1;
                 is_idle = false;
             }
-            for Open { pending, id, missing } in &mut open {
-                if *missing == 0 {
+            // Before it looks: nothing comes later.
+            let is_all_there = traffic.overflow
+                && board.let_go[self.thread].load(Ordering::Acquire) >= let_go
+                && (board.has_leaver_gone()
+                    || board.let_go_by_leaver[self.thread].load(Ordering::Acquire)
+                        >= let_go_by_leaver);
+            for open in &mut open {
+                if open.is_complete() {
                     continue;
                 }
-                match received_response::<S, Req, Res>(pending, settings) {
+                // Before it looks: nothing comes later.
+                let is_last_of_leaver = board.has_leaver_gone();
+                match received_response::<S, Req, Res>(&open.pending, settings) {
                     Ok(Some((response, intact, observation))) => {
                         board.advance();
-                        self.log.push(Event::GotResponse(*id, observation));
+                        self.log.push(Event::GotResponse(open.id, observation));
+                        let by = intact.map_or(0, Concurrent::answered_by);
+                        let is_of_leaver = by > 0 && traffic.leaves_early(by - 1);
+                        let missing = if is_of_leaver {
+                            &mut open.missing_of_leaver
+                        } else {
+                            &mut open.missing
+                        };
+                        *missing = missing.saturating_sub(1);
                         held.push_back((response, intact));
-                        *missing -= 1;
                         is_idle = false;
                     }
+                    Ok(None) if is_all_there => {
+                        (open.missing, open.missing_of_leaver) = (0, 0);
+                    }
+                    Ok(None) if is_last_of_leaver => open.missing_of_leaver = 0,
                     Ok(None) => {}
                     Err(error) => {
-                        self.log.push(Event::GotResponse(*id, Observation::Refused(error)));
+                        self.log.push(Event::GotResponse(open.id, Observation::Refused(error)));
                         board.end();
                         return self.log;
                     }
@@ -172,7 +206,7 @@ impl Asking<'_> {
                 }
             }
             // The oldest first: one that is missing a response keeps the later ones.
-            while open.front().is_some_and(|open| open.missing == 0)
+            while open.front().is_some_and(Open::is_complete)
                 && let Some(done) = open.pop_front()
             {
                 self.log.push(Event::reread(done.id, Req::sent_request(&done.pending)));
@@ -193,7 +227,10 @@ impl Asking<'_> {
         }
         // Who leaves while a server still holds a request of his takes part in another game:
         // what becomes of those who come after him.
-        while board.let_go[self.thread].load(Ordering::Relaxed) < let_go {
+        while board.let_go[self.thread].load(Ordering::Relaxed) < let_go
+            || !board.has_leaver_gone()
+                && board.let_go_by_leaver[self.thread].load(Ordering::Relaxed) < let_go_by_leaver
+        {
             if board.is_over() {
                 return self.log;
             }
@@ -260,9 +297,11 @@ impl Asking<'_> {
         let (loan, observation) = Req::loan_request(client, wanted);
         self.log.push(Event::Loaned(id, wanted.form, observation));
         let loan = loan?;
-        let least = board.servers_ready.load(Ordering::Relaxed);
+        let ready = board.servers_ready.load(Ordering::Acquire);
+        let gone = board.servers_gone.load(Ordering::Acquire);
         let sent = loan.send();
-        let most = board.servers_begun.load(Ordering::Relaxed);
+        let least = ready - board.servers_leaving.load(Ordering::Acquire).min(ready);
+        let most = board.servers_begun.load(Ordering::Acquire) - gone;
         board.advance();
         board.asked.fetch_add(1, Ordering::Relaxed);
         let (pending, observation) = match sent {
@@ -273,7 +312,13 @@ impl Asking<'_> {
             Err(error) => (None, Observation::Refused(format!("{error:?}"))),
         };
         self.log.push(Event::Asked { id, origin: self.origin, least, most, observation });
-        pending.map(|(pending, servers)| Open { pending, id, missing: servers * traffic.responses })
+        pending.map(|(pending, servers)| {
+            let staying = servers.min(traffic.staying_servers());
+            let leaving = servers - staying;
+            let missing = staying * traffic.responses;
+            let missing_of_leaver = leaving * traffic.responses;
+            Open { pending, id, staying, leaving, missing, missing_of_leaver }
+        })
     }
 
     fn give_up(mut self, event: Event) -> Vec<Event> {

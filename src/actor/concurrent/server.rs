@@ -1,14 +1,14 @@
 //! Servers, and the threads that share one.
 
-use std::{collections::VecDeque, ops::ControlFlow, sync::atomic::Ordering, thread};
+use std::{collections::VecDeque, mem, ops::ControlFlow, sync::atomic::Ordering, thread};
 
 use iceoryx2::prelude::*;
 
-use super::{EndOnPanic, Event, Setting, Share, Who, join, memory_of, wanted};
+use super::{EndOnPanic, Event, Patience, Setting, Share, Who, join, memory_of, wanted};
 use crate::{
     actor::{Observation, PortId, iox::received_request, message::Payload, open::Obtain, version},
     payload::MessageId,
-    scenario::Concurrent,
+    scenario::{Concurrent, concurrent::RESPONSE_LOANS},
 };
 
 /// The life of a server port and of the threads that share it.
@@ -35,13 +35,21 @@ where
         let (_node, factory) = join::<S, Req, Res>(setting)?;
         let builder = factory.server_builder();
         let builder = Res::server_memory(builder, memory_of(traffic, traffic.server_strategy));
+        let builder = builder.max_loaned_responses_per_request(RESPONSE_LOANS);
         let server = builder.create().map_err(|error| format!("{error:?}"))?;
         board.servers_ready.fetch_add(1, Ordering::Relaxed);
         drop(busy);
-        Ok(S::share_server(&server, traffic.threads, &|server, _| {
+        let events = S::share_server(&server, traffic.threads, &|server, _| {
             Answering { setting, port, origin: version::server_id(server), log: Vec::new() }
                 .answer(server)
-        }))
+        });
+        if traffic.leaves_early(port) {
+            let _busy = board.busy();
+            board.servers_leaving.fetch_add(1, Ordering::AcqRel);
+            drop(server);
+            board.servers_gone.fetch_add(1, Ordering::AcqRel);
+        }
+        Ok(events)
     };
     let events = create().unwrap_or_else(|error| {
         board.end();
@@ -63,29 +71,36 @@ struct Answering<'a> {
 impl Answering<'_> {
     fn answer<S, Req, Res>(mut self, server: &version::Server<S, Req, Res>) -> Vec<Event>
     where
-        S: Service,
+        S: Share,
         Req: Payload + ?Sized,
         Res: Payload + ?Sized,
     {
         let Setting { traffic, board, settings, .. } = self.setting;
         let mut held = VecDeque::new();
+        let mut is_first = true;
+        let is_leaver = traffic.leaves_early(self.port);
+        let enough = traffic.clients * traffic.requests * 2 / 3;
         while !board.is_over() {
             // Before it looks: what is sent later is nobody's.
-            let is_last_look = board.clients_left.load(Ordering::Relaxed) == 0;
+            let is_last_look = board.clients_left.load(Ordering::Relaxed) == 0
+                || is_leaver && board.asked.load(Ordering::Relaxed) >= enough;
             let mut keep = traffic.hold;
             match received_request::<S, Req, Res>(server, settings) {
                 Ok(Some((active, intact, observation))) => {
                     board.advance();
                     self.log.push(Event::GotRequest(observation));
-                    if let Some(id) = intact
-                        && self.respond(&active, id).is_break()
-                    {
-                        board.end();
-                        return self.log;
+                    if let Some(id) = intact {
+                        if self.respond(&active, id).is_break() {
+                            board.end();
+                            return self.log;
+                        }
+                        if mem::take(&mut is_first) && traffic.rushes > 0 {
+                            self.hand_on(&active, id);
+                        }
                     }
                     held.push_back((active, intact));
                 }
-                Ok(None) if is_last_look => break,
+                Ok(None) if is_last_look && held.is_empty() => break,
                 Ok(None) => {
                     keep = 0;
                     thread::yield_now();
@@ -101,7 +116,7 @@ impl Answering<'_> {
                 let reread = |id| Event::reread(id, Req::received_request(&active));
                 self.log.extend(id.map(reread));
                 drop(active);
-                board.drop_request(id);
+                board.drop_request(id, is_leaver);
             }
         }
         self.log
@@ -137,5 +152,46 @@ impl Answering<'_> {
             }
         }
         ControlFlow::Continue(())
+    }
+
+    /// Loans for another thread to drop at the same time, then as much as there may be.
+    fn hand_on<S, Req, Res>(
+        &mut self,
+        active: &version::ActiveRequest<S, Req, Res>,
+        request: MessageId,
+    ) where
+        S: Share,
+        Req: Payload + ?Sized,
+        Res: Payload + ?Sized,
+    {
+        let Setting { traffic, board, settings, .. } = self.setting;
+        let id = Concurrent::response(request, self.port, 0);
+        let wanted = wanted(traffic, id, settings.response_payload_alignment);
+        S::drop_aside::<Res>(&mut |drop_aside| {
+            let mut patience = Patience::new(board);
+            let mut left = traffic.rushes;
+            while left > 0 && !board.is_over() {
+                let (loan, observation) = Res::loan_response(active, wanted);
+                if let Some(loan) = loan {
+                    drop_aside(loan);
+                    board.advance();
+                    left -= 1;
+                } else if observation != Observation::Refused("ExceedsMaxLoans".to_owned()) {
+                    self.log.push(Event::Loaned(id, wanted.form, observation));
+                    break;
+                } else if patience.wait().is_break() {
+                    break;
+                }
+            }
+        });
+        let mut loans = Vec::new();
+        let refused = loop {
+            let (loan, observation) = Res::loan_response(active, wanted);
+            match loan {
+                Some(loan) if loans.len() <= RESPONSE_LOANS => loans.push(loan),
+                _ => break observation,
+            }
+        };
+        self.log.push(Event::HandedOn(loans.len(), refused));
     }
 }

@@ -55,6 +55,22 @@ pub(super) static ALL: &[Sabotage] = &[
         },
     },
     Sabotage {
+        id: "response-another-thread-drops-counts-on",
+        breaks: Promise::LoanLimit,
+        what: "a loaned response that another thread drops is not given back",
+        trick: || {
+            tamper(|events| {
+                events.iter_mut().any(|event| match event {
+                    Event::HandedOn(granted, _) => {
+                        *granted -= 1;
+                        true
+                    }
+                    _ => false,
+                })
+            })
+        },
+    },
+    Sabotage {
         id: "concurrent-growth-overwrites-held-data",
         breaks: Promise::HeldDataStaysIntact,
         what: "a message changes while other threads grow",

@@ -25,7 +25,8 @@ pub(super) static ALL: &[Sabotage] = &[
                 let reported = stage.perform(action)?;
                 match (action, &reported) {
                     (Action::ReceiveRequest { server, new }, Observation::Received(received))
-                        if stage.scene.behind(received, *server).is_some()
+                        if overflows(stage.scene, action)
+                            && stage.scene.behind(received, *server).is_some()
                             && lost_one_before(stage.scene, action, &reported) =>
                     {
                         stage.perform(&Action::DropActive { active: *new })?;

@@ -1,7 +1,7 @@
 //! Logs of ideal traffic, and what is said of them once they are changed.
 
 use super::*;
-use crate::{actor::Received, payload};
+use crate::{actor::Received, payload, scenario::Strategy};
 
 fn traffic() -> Concurrent {
     Concurrent { clients: 2, servers: 2, requests: 3, responses: 2, ..Concurrent::default() }
@@ -81,6 +81,8 @@ fn ideal() -> Logs {
                 log.push(Event::Reread(id, None));
             }
         }
+        let refused = Observation::Refused("ExceedsMaxLoans".to_owned());
+        log.push(Event::HandedOn(RESPONSE_LOANS, refused));
         logs.threads.push((server(s), log));
     }
     logs
@@ -89,7 +91,7 @@ fn ideal() -> Logs {
 fn verdict_on(change: impl FnOnce(&mut Logs)) -> Verdict {
     let mut logs = ideal();
     change(&mut logs);
-    judge(&traffic(), &Settings::default(), &logs)
+    judge(&traffic(), &Settings::default(), &BTreeSet::new(), &logs)
 }
 
 /// What is broken when the logs are changed like this.
@@ -174,6 +176,72 @@ fn threads_that_loan_at_the_same_time_get_as_many_as_there_may_be() {
         events.push(Event::Rushed(1, granted, refused));
     };
     assert!(matches!(verdict_on(of_two), Verdict::Kept(_)));
+}
+
+#[test]
+fn what_another_thread_drops_is_given_back() {
+    let change = |other: fn(&mut usize, &mut Observation)| {
+        move |logs: &mut Logs| {
+            let (at, events) = first(logs, SERVER, |event| matches!(event, Event::HandedOn(..)));
+            if let Event::HandedOn(granted, refused) = &mut events[at] {
+                other(granted, refused);
+            }
+        }
+    };
+    assert_eq!(broken_by(change(|granted, _| *granted += 1)), Promise::LoanLimit);
+    assert_eq!(broken_by(change(|granted, _| *granted -= 1)), Promise::LoanLimit);
+    let out_of_memory = |_: &mut usize, refused: &mut Observation| {
+        *refused = Observation::Refused("OutOfMemory".to_owned());
+    };
+    assert_eq!(broken_by(change(out_of_memory)), Promise::LoanLimit);
+}
+
+#[test]
+fn what_a_server_sent_before_it_went_is_missed_and_what_it_did_not_get_is_not() {
+    let verdict_on = |leaver_misses_a_request: bool, strategy, quirks: &[Switch]| {
+        let traffic = Concurrent { early_leave: true, server_strategy: strategy, ..traffic() };
+        let mut logs = ideal();
+        let (id, of_leaver) = (Concurrent::request(0, 2), 1);
+        logs.threads[CLIENT].1.retain(|event| {
+            !matches!(event, Event::GotResponse(of, seen)
+                if *of == id && stated(seen).map(Concurrent::answered_by) == Some(of_leaver + 1))
+        });
+        if leaver_misses_a_request {
+            logs.threads[SERVER + of_leaver].1.retain(|event| match event {
+                Event::GotRequest(seen) => stated(seen) != Some(id),
+                Event::Answered { id: answer, .. } => Concurrent::request_of(*answer) != id,
+                _ => true,
+            });
+        }
+        judge(&traffic, &Settings::default(), &quirks.iter().copied().collect(), &logs)
+    };
+    let lost = verdict_on(false, Strategy::Static, &[Switch::UnmappedSegmentIsLost]);
+    assert!(
+        matches!(&lost, Verdict::Broken(_, breach) if breach.promise == Promise::NoResponseIsLost),
+        "{lost:?}"
+    );
+    let known = Switch::EmptyReceiveForgetsGoneServer;
+    assert!(matches!(verdict_on(false, Strategy::Static, &[known]), Verdict::Kept(_)));
+    let known = Switch::UnmappedSegmentIsLost;
+    assert!(matches!(verdict_on(false, Strategy::BestFit, &[known]), Verdict::Kept(_)));
+    assert!(matches!(verdict_on(true, Strategy::Static, &[]), Verdict::Kept(_)));
+}
+
+#[test]
+fn of_responses_that_evict_each_other_only_the_newest_is_missed() {
+    let verdict_on = |nth: usize| {
+        let traffic = Concurrent { overflow: true, ..traffic() };
+        let mut logs = ideal();
+        let lost = Concurrent::response(Concurrent::request(0, 1), 0, nth);
+        logs.threads[CLIENT].1.retain(
+            |event| !matches!(event, Event::GotResponse(_, seen) if stated(seen) == Some(lost)),
+        );
+        judge(&traffic, &Settings::default(), &BTreeSet::new(), &logs)
+    };
+    assert!(matches!(verdict_on(0), Verdict::Kept(_)));
+    let lost = verdict_on(1);
+    let expected = Promise::ResponseOverflowEvictsOldest;
+    assert!(matches!(&lost, Verdict::Broken(_, breach) if breach.promise == expected), "{lost:?}");
 }
 
 #[test]

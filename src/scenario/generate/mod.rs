@@ -40,8 +40,8 @@ use phrases::{
     vanishing, watching,
 };
 use piles::{
-    forgotten_requests, held_over, modest_client, neglected, outlasting, short_lived_ports,
-    unread_answer, unread_answers,
+    forgotten_requests, held_over, legacy, modest_client, much_growth, neglected, outlasting,
+    short_lived_ports, unread_answer, unread_answers, unread_by_leaver,
 };
 use values::settle;
 pub use values::{allocation, hint, impossible_length, length, settings};
@@ -223,6 +223,7 @@ fn churn() -> impl Strategy<Value = Scenario> {
         (1, watching()),
         (3, coming_and_going()),
         (1, vanishing()),
+        (1, legacy()),
         (2, short_lived_ports()),
     ];
     scenario(settings(), some_ports(), phrases, 5..60)
@@ -242,6 +243,7 @@ fn recycled() -> impl Strategy<Value = Scenario> {
         (2, watching()),
         (1, release()),
         (1, vanishing()),
+        (1, legacy()),
         (1, orphaning()),
         (1, held_over()),
         (1, unread_answers()),
@@ -259,8 +261,9 @@ fn neglect() -> impl Strategy<Value = Scenario> {
         Union::new_weighted(vec![(2, conversation()), (1, unread_answer()), (3, neglected())]);
     // Whatever else happens in a turn may clear away what it neglects.
     let turn = prop_oneof![
-        2 => vec(phrases, 1..6).prop_map(|phrases| phrases.concat()),
-        1 => unread_answer(),
+        4 => vec(phrases, 1..6).prop_map(|phrases| phrases.concat()),
+        2 => unread_answer(),
+        1 => unread_by_leaver(),
     ];
     // The fewer clients, the less memory a server has for what they neglect.
     let few_clients = settings().prop_map(|s| Settings { max_clients: s.max_clients.min(2), ..s });
@@ -285,6 +288,7 @@ fn death() -> impl Strategy<Value = Scenario> {
         (2, release()),
         (1, inspect()),
         (1, watching()),
+        (1, much_growth()),
         (3, killing()),
         (1, coming_and_going()),
     ];
@@ -292,16 +296,23 @@ fn death() -> impl Strategy<Value = Scenario> {
     scenario(several_nodes, opening, phrases, 5..40)
 }
 
+/// Requests of a thread where they are many.
+const MANY_REQUESTS: usize = 400;
+
 fn concurrency() -> impl Strategy<Value = Scenario> {
     let strategy = || select(Allocation::ALL.to_vec());
     let few = || prop_oneof![3 => Just(1_usize), 3 => Just(2_usize), 1 => Just(3_usize)];
     let ports = (few(), few(), few(), strategy(), strategy());
     let rushes = select(vec![0, 100, 1000]);
-    let traffic = (16..80_usize, 1..5_usize, 0..3_usize, 1..4_usize, any::<bool>(), rushes);
+    let churn = (1..4_usize, any::<bool>(), any::<bool>());
+    let requests = prop_oneof![3 => 16..80_usize, 1 => Just(MANY_REQUESTS)];
+    let responses = prop_oneof![3 => (1..5_usize, Just(false)), 1 => (2..40_usize, Just(true))];
+    let traffic = (requests, responses, 0..3_usize, churn, rushes);
     let lengths = (any::<u32>(), select(vec![64, 1000, 4096, 20_000]), select(vec![0, 1, 16, 100]));
     (settings(), ports, traffic, lengths).prop_map(|(service, ports, traffic, lengths)| {
         let (clients, servers, threads, client_strategy, server_strategy) = ports;
-        let (requests, responses, hold, turns, late_server, rushes) = traffic;
+        let (requests, (responses, overflow), hold, (turns, late_server, early_leave), rushes) =
+            traffic;
         let (seed, longest, hint) = lengths;
         let concurrent = Concurrent {
             seed,
@@ -314,6 +325,8 @@ fn concurrency() -> impl Strategy<Value = Scenario> {
             turns,
             rushes,
             late_server,
+            early_leave,
+            overflow,
             longest,
             hint,
             client_strategy,

@@ -4,7 +4,7 @@ use proptest::{collection::vec, prelude::*, sample::select};
 
 use super::{
     super::{LoanForm, OpenMode, PayloadType, Requirement, Step},
-    values::{alignment, allocation, any_length, form, hint, index, length, reduced},
+    values::{alignment, allocation, any_length, form, hint, index, length, preallocated, reduced},
 };
 
 pub(super) fn join() -> Step {
@@ -17,7 +17,7 @@ pub(super) fn missing() -> impl Strategy<Value = Step> + Clone {
 }
 
 pub(super) fn create_client() -> impl Strategy<Value = Step> + Clone {
-    (index(), allocation(), hint(), reduced(), reduced()).prop_map(
+    (index(), allocation(), hint(), preallocated(), reduced()).prop_map(
         |(participant, strategy, hint, preallocate, active)| Step::CreateClient {
             participant,
             strategy,
@@ -29,7 +29,7 @@ pub(super) fn create_client() -> impl Strategy<Value = Step> + Clone {
 }
 
 pub(super) fn create_server() -> impl Strategy<Value = Step> + Clone {
-    (index(), allocation(), hint(), 1..4_usize, reduced()).prop_map(
+    (index(), allocation(), hint(), 1..4_usize, preallocated()).prop_map(
         |(participant, strategy, hint, loans, preallocate)| Step::CreateServer {
             participant,
             strategy,
@@ -148,6 +148,21 @@ pub(super) fn watching() -> BoxedStrategy<Vec<Step>> {
             sent.into_iter()
                 .chain(asked_twice(Step::InspectPending { pending: -1 }, answer))
                 .collect()
+        }),
+        1 => (loan_request(), 1..4_usize).prop_map(move |(loan, servers)| {
+            let ask = Step::InspectPending { pending: -1 };
+            let received = (0..).take(servers).map(|server| Step::ReceiveRequest { server });
+            let answered = [Step::DropActive { active: -1 }, ask].repeat(servers);
+            let sent = [loan, Step::SendRequest { request: -1 }];
+            sent.into_iter().chain(received).chain([ask]).chain(answered).collect()
+        }),
+        1 => (index(), loan_request(), any::<bool>()).prop_map(move |(server, loan, leaves)| {
+            let hint = [Step::HintDisconnect { pending: -1 }];
+            let change = hint.into_iter().chain(leaves.then_some(Step::DropPending { pending: -1 }));
+            let sent =
+                [loan, Step::SendRequest { request: -1 }, Step::ReceiveRequest { server }];
+            let asked = asked_twice(Step::InspectActive { active: -1 }, change.collect());
+            sent.into_iter().chain(asked).collect()
         }),
         1 => (index(), loan_request()).prop_map(move |(server, loan)| {
             let request = vec![loan, Step::SendRequest { request: -1 }];

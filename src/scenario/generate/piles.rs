@@ -6,11 +6,17 @@ use proptest::prelude::*;
 use super::{
     super::{LoanForm, Nth, Step},
     phrases::{create_client, create_server},
-    values::{index, length},
+    values::{allocation, index, length},
 };
 
 /// Elements of a message that is sent a thousand times.
 const LONGEST_OFTEN: usize = 1000;
+
+/// Elements a server has room for that never grows.
+const ROOM: usize = 64;
+
+/// Elements by which a port grows that does it often: more than a page of bytes.
+const GROWS_BY: usize = 5000;
 
 fn request(client: Nth, len: usize) -> [Step; 2] {
     let form = LoanForm::WriteFromSlice;
@@ -172,6 +178,68 @@ pub(super) fn outlasting() -> impl Strategy<Value = (Vec<Step>, Vec<Step>)> + Cl
         turn.extend([Step::DropActive { active: -1 }, Step::DropPending { pending: -1 }]);
         (opening, turn)
     })
+}
+
+/// A client that leaves without reading the answers to any of its requests, and the one that
+/// takes its place.
+pub(super) fn unread_by_leaver() -> BoxedStrategy<Vec<Step>> {
+    (create_client(), index(), length(), 1..4_usize, 1..4_usize)
+        .prop_map(|(create, server, len, requests, answers)| {
+            let mut turn = request(-1, len).repeat(requests);
+            turn.extend([Step::ReceiveRequest { server }].repeat(requests));
+            for _ in 0..requests {
+                turn.extend(answer(-1, len).repeat(answers));
+                turn.push(Step::DropActive { active: -1 });
+            }
+            turn.extend([Step::DropPending { pending: -1 }].repeat(requests));
+            turn.extend([Step::DropClient { client: -1 }, create]);
+            turn
+        })
+        .boxed()
+}
+
+/// A server that has room for all its answers and is gone when some of them are read.
+pub(super) fn legacy() -> BoxedStrategy<Vec<Step>> {
+    let answers = (1..4_usize, 0..3_usize, any::<bool>());
+    let asks = (any::<bool>(), any::<bool>());
+    (index(), allocation(), index(), length(), answers, asks)
+        .prop_map(|(participant, strategy, client, len, (answers, read, dropped), asks)| {
+            let mut steps = vec![Step::create_server(participant, strategy, ROOM, 2)];
+            steps.extend(request(client, len));
+            steps.push(Step::ReceiveRequest { server: -1 });
+            steps.extend(answer(-1, len % (ROOM + 1)).repeat(answers));
+            let receive = Step::ReceiveResponse { pending: -1 };
+            steps.extend([receive].repeat(read));
+            let held = if dropped { read } else { 0 };
+            steps.extend([Step::DropResponse { response: -1 }].repeat(held));
+            steps.extend(answer(-1, ROOM).repeat(read));
+            steps.extend([Step::DropActive { active: -1 }, Step::DropServer { server: -1 }]);
+            steps.extend(asks.0.then_some(Step::UpdateClient { client }));
+            steps.extend(asks.1.then_some(Step::InspectPending { pending: -1 }));
+            steps.extend([receive].repeat(answers + 1));
+            steps
+        })
+        .boxed()
+}
+
+/// A port that grows again and again.
+pub(super) fn much_growth() -> BoxedStrategy<Vec<Step>> {
+    (any::<bool>(), index(), length(), 1..24_usize)
+        .prop_map(|(of_client, port, len, times)| {
+            let form = LoanForm::WriteFromSlice;
+            let lengths = (0..times).map(|n| len + n * GROWS_BY);
+            let turns = lengths.map(|len| {
+                if of_client {
+                    let loan = Step::LoanRequest { client: port, len, form };
+                    [loan, Step::DropRequest { request: -1 }]
+                } else {
+                    let loan = Step::LoanResponse { active: port, len, form };
+                    [loan, Step::DropLoanedResponse { response: -1 }]
+                }
+            });
+            turns.flatten().collect::<Vec<_>>()
+        })
+        .boxed()
 }
 
 /// Ports that come, send something and go, one after the other, while the other side holds

@@ -3,7 +3,7 @@
 use proptest::{prelude::*, sample::select};
 
 use super::super::{
-    Backpressure, LoanForm, Nth, Payloads, Settings, SettingsVia, SettleOrder,
+    Backpressure, LoanForm, MORE_THAN_NEEDED, Nth, Payloads, Settings, SettingsVia, SettleOrder,
     Strategy as Allocation,
 };
 use crate::model::{SHORTEST_IMPOSSIBLE, SHORTEST_OVERFLOWING};
@@ -66,6 +66,7 @@ pub(super) fn form() -> impl Strategy<Value = LoanForm> + Clone {
         1 => Just(LoanForm::Default),
         1 => Just(LoanForm::WriteFromFn),
         3 => Just(LoanForm::WriteFromSlice),
+        1 => Just(LoanForm::AfterUnwritten),
     ]
 }
 
@@ -84,6 +85,11 @@ fn limit() -> impl Strategy<Value = usize> + Clone {
 /// A limit below the service's own, now and then.
 pub(super) fn reduced() -> impl Strategy<Value = Option<usize>> + Clone {
     prop_oneof![12 => Just(None), 1 => limit().prop_map(Some)]
+}
+
+/// Chunks a port preallocates: mostly as many as it may need, also if asked for more.
+pub(super) fn preallocated() -> impl Strategy<Value = Option<usize>> + Clone {
+    prop_oneof![8 => reduced(), 1 => Just(Some(MORE_THAN_NEEDED))]
 }
 
 /// A payload alignment, in bytes.
