@@ -189,12 +189,13 @@ macro_rules! reported_active_requests {
 }
 pub(super) use reported_active_requests;
 
-/// Fewer preallocated chunks than the worst case needs, at least one.
+/// Fewer preallocated chunks than the worst case needs, at least one, or twice as many.
 macro_rules! preallocate {
     ($builder:expr, $method:ident, $chunks:expr) => {{
         let builder = $builder;
         #[cfg(iox2_at_least_0_9)]
         let builder = match $chunks {
+            Some($crate::scenario::MORE_THAN_NEEDED..) => builder.$method(|worst: usize| 2 * worst),
             Some(chunks) => builder.$method(move |worst: usize| chunks.min(worst)),
             None => builder,
         };

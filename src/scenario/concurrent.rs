@@ -78,7 +78,7 @@ pub struct Concurrent {
     pub turns: usize,
     /// How often, once a turn is over, the threads of a client loan together as many requests
     /// as there may be, and one more each; and how many responses every thread of a server
-    /// loans for another one to drop at the same time.
+    /// loans, at most and for a moment, for another one to drop at the same time.
     #[serde(deserialize_with = "within::<_, 0, { last::RUSHES }>")]
     pub rushes: usize,
     /// Whether the last of several servers comes when a part of the requests has been sent.

@@ -1,6 +1,12 @@
 //! Servers, and the threads that share one.
 
-use std::{collections::VecDeque, mem, ops::ControlFlow, sync::atomic::Ordering, thread};
+use std::{
+    collections::VecDeque,
+    ops::ControlFlow,
+    sync::atomic::Ordering,
+    thread,
+    time::{Duration, Instant},
+};
 
 use iceoryx2::prelude::*;
 
@@ -10,6 +16,12 @@ use crate::{
     payload::MessageId,
     scenario::{Concurrent, concurrent::RESPONSE_LOANS},
 };
+
+/// So many requests are answered with the help of another thread by each.
+const HANDED_ON: usize = 3;
+
+/// How long at most: on a busy machine threads wait for each other all the time.
+const HANDING_ON: Duration = Duration::from_millis(20);
 
 /// The life of a server port and of the threads that share it.
 pub(super) fn live<S, Req, Res>(setting: &Setting, port: usize)
@@ -77,7 +89,7 @@ impl Answering<'_> {
     {
         let Setting { traffic, board, settings, .. } = self.setting;
         let mut held = VecDeque::new();
-        let mut is_first = true;
+        let mut nth = 0;
         let is_leaver = traffic.leaves_early(self.port);
         let enough = traffic.clients * traffic.requests * 2 / 3;
         while !board.is_over() {
@@ -94,9 +106,10 @@ impl Answering<'_> {
                             board.end();
                             return self.log;
                         }
-                        if mem::take(&mut is_first) && traffic.rushes > 0 {
+                        if nth < HANDED_ON && traffic.rushes > 0 {
                             self.hand_on(&active, id);
                         }
+                        nth += 1;
                     }
                     held.push_back((active, intact));
                 }
@@ -170,7 +183,8 @@ impl Answering<'_> {
         S::drop_aside::<Res>(&mut |drop_aside| {
             let mut patience = Patience::new(board);
             let mut left = traffic.rushes;
-            while left > 0 && !board.is_over() {
+            let started = Instant::now();
+            while left > 0 && started.elapsed() < HANDING_ON && !board.is_over() {
                 let (loan, observation) = Res::loan_response(active, wanted);
                 if let Some(loan) = loan {
                     drop_aside(loan);
