@@ -219,12 +219,13 @@ fn answering(
         }
         // Leaving takes away what has not been received.
         wait_until("the end of the request", || (!active.is_connected()).then_some(()));
-        over.send(()).unwrap();
+        // A client that has gone away does not ask.
+        let _ = over.send(());
     }
 }
 
-/// Receives responses whenever the buffer is full, and asks for no more early or at the end. It
-/// stays as long as the server answers: the end of the request has to be enough.
+/// Receives responses whenever the buffer is full, and asks for no more early or at the end. One
+/// that `stays` is there until the server has noticed, others go away at once.
 fn asking(
     config: PathBuf,
     traffic: Traffic,
@@ -232,6 +233,7 @@ fn asking(
     ready: mpsc::Receiver<()>,
     over: mpsc::Receiver<()>,
     count: usize,
+    stays: bool,
 ) -> impl FnOnce() + Send {
     move || {
         let (_node, service) = open(&config, &traffic);
@@ -249,7 +251,9 @@ fn asking(
         }
         wait_until_full(&traffic, &progress, count);
         drop(pending);
-        over.recv_timeout(DEADLINE).expect("the server waits for nobody");
+        if stays {
+            over.recv_timeout(DEADLINE).expect("the server waits for nobody");
+        }
     }
 }
 
@@ -312,13 +316,18 @@ fn listening(
     }
 }
 
-fn responses(config: PathBuf, traffic: &Traffic, count: usize) -> Result<(), TestCaseError> {
+fn responses(
+    config: PathBuf,
+    traffic: &Traffic,
+    count: usize,
+    stays: bool,
+) -> Result<(), TestCaseError> {
     let progress = Arc::new(Progress::default());
     let (ready, is_ready) = mpsc::channel();
     let (over, is_over) = mpsc::channel();
     both(
         answering(config.clone(), traffic.clone(), progress.clone(), ready, over),
-        asking(config, traffic.clone(), progress, is_ready, is_over, count),
+        asking(config, traffic.clone(), progress, is_ready, is_over, count, stays),
     )
 }
 
@@ -336,7 +345,7 @@ fn requests(config: PathBuf, traffic: &Traffic, count: usize) -> Result<(), Test
 
 #[test]
 fn responses_wait_for_room_and_arrive_all_in_order() {
-    for_all_traffic(|config, traffic| responses(config, &traffic, traffic.lens.len()));
+    for_all_traffic(|config, traffic| responses(config, &traffic, traffic.lens.len(), true));
 }
 
 #[test]
@@ -346,7 +355,12 @@ fn requests_wait_for_room_and_arrive_all_in_order() {
 
 #[test]
 fn a_response_does_not_wait_for_a_pending_response_that_is_gone() {
-    for_all_traffic(|config, traffic| responses(config, &traffic, traffic.leaves_after));
+    for_all_traffic(|config, traffic| responses(config, &traffic, traffic.leaves_after, true));
+}
+
+#[test]
+fn a_response_does_not_wait_for_a_client_that_left() {
+    for_all_traffic(|config, traffic| responses(config, &traffic, traffic.leaves_after, false));
 }
 
 #[test]
