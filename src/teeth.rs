@@ -36,13 +36,6 @@ const SMALL_ENOUGH_TO_HANG: usize = 10;
 /// Scenarios tried at most to shrink the case of one saboteur.
 const SHRINK_BUDGET: usize = 600;
 
-/// Written steps a person is asked to read: a case that stays longer is left for another
-/// one that shows the same, if there is one.
-pub const HANDFUL: usize = 15;
-
-/// Cases of one saboteur that are shrunk at most.
-const MOST_CASES: usize = 3;
-
 /// How to show teeth.
 #[derive(Debug, Clone)]
 pub struct Plan {
@@ -64,11 +57,11 @@ pub struct Plan {
 pub enum Catch {
     /// It was caught by the name of the promise it breaks.
     Caught {
-        /// Scenarios, the one that caught it first included.
+        /// Scenarios, the one that caught it included.
         scenarios: u64,
-        /// Written steps of the case.
+        /// Written steps after shrinking.
         steps: usize,
-        /// The smallest case found, shrunk.
+        /// What they are.
         case: Box<Scenario>,
     },
     /// The first breach was one of another promise.
@@ -144,20 +137,15 @@ struct Hunt<'a> {
 
 impl Hunt<'_> {
     fn catch(mut self) -> Result<Catch, HostError> {
-        let mut first_caught = None;
-        let mut cases: Vec<Scenario> = Vec::new();
         for index in 0..self.plan.patience {
             let scenario = scenario_of_run(self.plan.seed, index);
             let end = self.judge(&scenario)?.outcome.end;
             let scenarios = index + 1;
             match end.promise() {
                 Some(promise) if promise == self.sabotage.breaks => {
-                    first_caught.get_or_insert(scenarios);
-                    cases.push(self.shrink(&scenario, &end));
-                    let is_small = cases.iter().any(|case| case.written_steps() <= HANDFUL);
-                    if is_small || cases.len() == MOST_CASES {
-                        break;
-                    }
+                    let case = Box::new(self.shrink(&scenario, &end));
+                    let steps = case.written_steps();
+                    return Ok(Catch::Caught { scenarios, steps, case });
                 }
                 None if end.is_kept() => {}
                 // The lie was what should have happened where a known quirk prevents it, so
@@ -166,12 +154,7 @@ impl Hunt<'_> {
                 _ => return Ok(Catch::Misnamed { scenarios, end }),
             }
         }
-        let smallest = cases.into_iter().min_by_key(Scenario::written_steps);
-        Ok(first_caught.zip(smallest).map_or(Catch::Escaped, |(scenarios, case)| Catch::Caught {
-            scenarios,
-            steps: case.written_steps(),
-            case: Box::new(case),
-        }))
+        Ok(Catch::Escaped)
     }
 
     fn judge(&mut self, scenario: &Scenario) -> Result<Judgement, HostError> {

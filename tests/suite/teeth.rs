@@ -10,11 +10,14 @@ use iox2_gauntlet::{
     model::{Promise, SHORTEST_IMPOSSIBLE},
     runner::{Layout, Runner},
     scenario::{OpenMode, Repeat, Scenario, Step, Strategy},
-    teeth::{self, Bite, Catch, HANDFUL, Plan},
+    teeth::{self, Bite, Catch, Plan},
 };
 
 /// Scenarios within which every saboteur has to be caught; a run has about a thousand.
 const PATIENCE: u64 = 200;
+
+/// Steps a person is asked to read.
+const HANDFUL: usize = 15;
 
 fn executable() -> Executable {
     Executable::gauntlet(env!("CARGO_BIN_EXE_gauntlet"))
