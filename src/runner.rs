@@ -183,6 +183,14 @@ impl Runner {
         self.quirks = quirks;
     }
 
+    /// Does something as if no quirk were known.
+    pub fn strictly<T>(&mut self, work: impl FnOnce(&mut Self) -> T) -> T {
+        let quirks = std::mem::take(&mut self.quirks);
+        let done = work(self);
+        self.quirks = quirks;
+        done
+    }
+
     /// Judges a scenario at a venue; a [`Layout`] alone means shared memory.
     ///
     /// # Errors

@@ -11,7 +11,7 @@ use crate::{
     lockstep::End,
     model::{Promise, judge::Breach},
     runner::{Judgement, Layout, Runner, Venue},
-    scenario::{MORE_THAN_NEEDED, Scenario, Step, Strategy},
+    scenario::{Scenario, Step, Strategy, is_reduced},
 };
 
 /// How a scenario is judged.
@@ -164,8 +164,8 @@ fn has_reduced_ports(scenario: &Scenario) -> bool {
     scenario.steps.iter().chain(repeated).any(|step| {
         matches!(
             step,
-            Step::CreateClient { preallocate: Some(..MORE_THAN_NEEDED), .. }
-                | Step::CreateServer { preallocate: Some(..MORE_THAN_NEEDED), .. }
+            Step::CreateClient { preallocate, .. } | Step::CreateServer { preallocate, .. }
+                if is_reduced(*preallocate)
         )
     })
 }

@@ -13,8 +13,10 @@ use crate::{
 };
 
 /// Saves a scenario as a case file. The expectations are those of a traced run; of a
-/// scenario that kills its process only the end is known. `lenient` says that it shows only
-/// where known quirks are lived with.
+/// scenario that kills its process only the end is known.
+///
+/// Returns whether it shows only where known quirks are lived with, as a strict run meets one
+/// of them before; the command that replays it is made accordingly.
 ///
 /// # Errors
 /// If the file cannot be written.
@@ -24,9 +26,10 @@ pub fn save_case(
     end: &End,
     runner: &mut Runner,
     trial: impl Into<Trial>,
-    lenient: bool,
-) -> Result<(), CampaignError> {
+) -> Result<bool, CampaignError> {
     let trial = trial.into();
+    let strictly = runner.strictly(|runner| trial.judge(runner, scenario, false));
+    let lenient = strictly.is_ok_and(|strictly| strictly.outcome.end.promise() != end.promise());
     let Venue { layout, variant } = trial.venue();
     let environment = Environment::of_this_process();
     let trace = match end {
@@ -74,5 +77,7 @@ pub fn save_case(
             .map(|traced| traced.expected.clone())
     };
     let text = scenario.to_toml(&header, comment);
-    fs::write(path, text).map_err(|source| CampaignError::Save { path: path.to_owned(), source })
+    fs::write(path, text)
+        .map_err(|source| CampaignError::Save { path: path.to_owned(), source })?;
+    Ok(lenient)
 }

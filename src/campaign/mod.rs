@@ -477,10 +477,7 @@ impl Campaign<'_> {
         let end = shows(runner, &small).map_or(judgement.outcome.end, |judged| judged.outcome.end);
         let number = self.tally().findings.iter().filter(|f| f.promise == promise).count() + 1;
         let path = self.plan.out.join("cases").join(format!("{promise}-{number}.toml"));
-        let mut strict = self.new_runner();
-        strict.live_with(BTreeSet::new());
-        let lenient = !self.switches.is_empty() && shows_in(trial, &mut strict, &small).is_none();
-        save_case(&path, &small, &end, runner, trial, lenient)?;
+        let lenient = save_case(&path, &small, &end, runner, trial)?;
         let verdict = match &end {
             End::Stopped { error: HostError::Hung(_), .. } => Verdict::Hung,
             End::Stopped { .. } => Verdict::Crashed,

@@ -44,7 +44,7 @@ pub(super) fn shrink(arguments: &ShrinkArguments) -> anyhow::Result<Exit> {
     });
     let end = trial.judge(&mut runner, &small, false)?.outcome.end;
     let out = arguments.out.clone().unwrap_or_else(|| arguments.file.with_extension("small.toml"));
-    campaign::save_case(&out, &small, &end, &mut runner, trial, arguments.lenient)?;
+    campaign::save_case(&out, &small, &end, &mut runner, trial)?;
     println!(
         "BROKEN {promise}: {} steps instead of {}, written to {}",
         small.written_steps(),

@@ -314,7 +314,7 @@ impl Trial<'_> {
                             .for_each(|id| *servers.entry(id).or_default() += 1);
                     }
                     (Event::GotResponse(request, seen @ Observation::Received(_)), _)
-                        if !stated(seen).is_some_and(|id| self.is_of_leaver(id)) =>
+                        if !stated(seen).is_some_and(|id| self.traffic.is_of_leaver(id)) =>
                     {
                         *responses.entry(*request).or_default() += 1;
                     }
@@ -377,7 +377,7 @@ impl Trial<'_> {
             return Ok(());
         }
         let lost = never_received(logs, |response| {
-            self.traffic.is_newest(response) && !self.is_of_leaver(response)
+            self.traffic.is_newest(response) && !self.traffic.is_of_leaver(response)
         });
         lost.map_or(Ok(()), |id| {
             let what = "receive the last of several responses".to_owned();
@@ -386,22 +386,20 @@ impl Trial<'_> {
         })
     }
 
-    fn is_of_leaver(&self, response: MessageId) -> bool {
-        let by = Concurrent::answered_by(response);
-        by > 0 && self.traffic.leaves_early(by - 1)
-    }
-
-    /// What a server sends before it goes can be received when it is gone. Where quirks lose
-    /// some of it nobody knows which.
+    /// What a server sends before it goes can be received when it is gone, unless it has grown:
+    /// "A sample may be lost if the sender shuts down after reallocating its data segment" (FAQ,
+    /// Losing Dynamic Data). Where quirks lose some of the rest nobody knows which.
     fn bequests(&self, quirks: &BTreeSet<Switch>, logs: &Logs) -> Found {
+        let is_dynamic = self.traffic.server_strategy.is_dynamic();
+        let may_grow = is_dynamic && self.traffic.longest > self.traffic.hint;
         let is_lossy = self.traffic.overflow
-            || quirks.contains(&Switch::EmptyReceiveForgetsGoneServer)
-            || quirks.contains(&Switch::UnmappedSegmentIsLost)
-                && self.traffic.server_strategy.is_dynamic();
+            || may_grow
+            || is_dynamic && quirks.contains(&Switch::UnmappedSegmentIsLost)
+            || quirks.contains(&Switch::EmptyReceiveForgetsGoneServer);
         if is_lossy || logs.stuck > 0 || !is_complete(self.traffic, logs) {
             return Ok(());
         }
-        let lost = never_received(logs, |response| self.is_of_leaver(response));
+        let lost = never_received(logs, |response| self.traffic.is_of_leaver(response));
         lost.map_or(Ok(()), |id| {
             let what = "receive what a server sent before it went".to_owned();
             Err((what, broken(Promise::NoResponseIsLost, format!("response {id}"), "nothing")))

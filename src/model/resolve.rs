@@ -8,7 +8,7 @@ use super::{LONGEST_AFFORDABLE, Model, SHORTEST_IMPOSSIBLE, SHORTEST_OVERFLOWING
 use crate::{
     actor::{Action, Key, version},
     payload::MessageId,
-    scenario::{Backpressure, MORE_THAN_NEEDED, Nth, OpenMode, Requirement, Step, Strategy},
+    scenario::{Backpressure, Nth, OpenMode, Requirement, Step, Strategy, is_reduced},
 };
 
 /// Unread responses at which the quirk is steered around: the smallest server that can
@@ -256,7 +256,7 @@ impl Model {
             || !self.quirks.contains(&Switch::ReducedPreallocationExhaustsChunks);
         chunks
             .filter(|_| version::HAS_PREALLOCATION)
-            .filter(|chunks| is_safe || *chunks >= MORE_THAN_NEEDED)
+            .filter(|chunks| is_safe || !is_reduced(Some(*chunks)))
             .map(|chunks| chunks.max(1))
     }
 

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     actor::{Action, Key, Observation, PortId},
-    scenario::{MORE_THAN_NEEDED, Strategy},
+    scenario::{Strategy, is_reduced},
 };
 
 impl Model {
@@ -50,7 +50,7 @@ impl Model {
                     let alignment = self.settings.request_payload_alignment;
                     let port = Port {
                         active: active.unwrap_or(self.settings.max_active_requests_per_client),
-                        is_reduced: preallocate.is_some_and(|chunks| chunks < MORE_THAN_NEEDED),
+                        is_reduced: is_reduced(preallocate),
                         loses_chunks: self.loses_chunks(strategy, alignment),
                         ..Port::new(participant, *id, strategy, hint)
                     };
@@ -63,7 +63,7 @@ impl Model {
                     let alignment = self.settings.response_payload_alignment;
                     let port = Port {
                         loans,
-                        is_reduced: preallocate.is_some_and(|chunks| chunks < MORE_THAN_NEEDED),
+                        is_reduced: is_reduced(preallocate),
                         loses_chunks: self.loses_chunks(strategy, alignment),
                         ..Port::new(participant, *id, strategy, hint)
                     };

@@ -251,6 +251,13 @@ impl Concurrent {
         self.early_leave && self.servers > 1 && server == self.servers - 1
     }
 
+    /// Whether this is a response of a server that goes when a part of the requests has been
+    /// sent.
+    #[must_use]
+    pub fn is_of_leaver(&self, response: MessageId) -> bool {
+        Self::answered_by(response).checked_sub(1).is_some_and(|server| self.leaves_early(server))
+    }
+
     /// Servers that are there until the end.
     #[must_use]
     pub fn staying_servers(&self) -> usize {

@@ -46,7 +46,9 @@ use serde::{Deserialize, Serialize};
 
 pub use concurrent::Concurrent;
 pub use settings::{Backpressure, Payloads, Settings, SettingsVia};
-pub use step::{LoanForm, MORE_THAN_NEEDED, Nth, OpenMode, PayloadType, Requirement, Step};
+pub use step::{
+    LoanForm, MORE_THAN_NEEDED, Nth, OpenMode, PayloadType, Requirement, Step, is_reduced,
+};
 
 /// Version of the file format; see [`Scenario::schema`].
 pub const SCHEMA: u32 = 1;

@@ -4,9 +4,15 @@ use serde::{Deserialize, Serialize};
 
 use super::Strategy;
 
-/// Chunks to preallocate from which on it is what a port may need at most, whatever its
-/// settings.
+/// Chunks no port ever needs, whatever its settings: who is to preallocate so many asks for
+/// twice the worst case, and gets that.
 pub const MORE_THAN_NEEDED: usize = 100_000;
+
+/// Whether a port that is to preallocate so many chunks may have fewer than the worst case needs.
+#[must_use]
+pub fn is_reduced(preallocate: Option<usize>) -> bool {
+    preallocate.is_some_and(|chunks| chunks < MORE_THAN_NEEDED)
+}
 
 /// How a loan is made and written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
@@ -124,7 +130,8 @@ pub enum Step {
         strategy: Strategy,
         /// `initial_max_slice_len`, in elements.
         hint: usize,
-        /// Chunks to preallocate instead of the worst case, at least 1; no more than that.
+        /// Chunks to preallocate instead of the worst case, at least 1; see
+        /// [`MORE_THAN_NEEDED`].
         #[serde(default, skip_serializing_if = "Option::is_none")]
         preallocate: Option<usize>,
         /// `max_active_requests` of this client alone.
@@ -142,7 +149,8 @@ pub enum Step {
         /// `max_loaned_responses_per_request`.
         #[serde(default = "default_response_loans")]
         loans: usize,
-        /// Chunks to preallocate instead of the worst case, at least 1.
+        /// Chunks to preallocate instead of the worst case, at least 1; see
+        /// [`MORE_THAN_NEEDED`].
         #[serde(default, skip_serializing_if = "Option::is_none")]
         preallocate: Option<usize>,
     },

@@ -133,7 +133,7 @@ pub(crate) fn shrunk_and_saved(
     });
     let end = property(runner, &small, trial).end;
     let path = case_path(promise);
-    campaign::save_case(&path, &small, &end, runner, trial, false).unwrap();
+    let lenient = campaign::save_case(&path, &small, &end, runner, trial).unwrap();
     format!(
         "{promise} is broken: {}\n{}\n({}, {} steps instead of {})\nsaved, replay with: {}",
         promise.sentence(),
@@ -141,7 +141,7 @@ pub(crate) fn shrunk_and_saved(
         trial.venue(),
         small.steps.len(),
         scenario.steps.len(),
-        replay_command(&path, trial, false),
+        replay_command(&path, trial, lenient),
     )
 }
 

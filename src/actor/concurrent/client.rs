@@ -170,18 +170,15 @@ impl Asking<'_> {
                 if open.is_complete() {
                     continue;
                 }
-                // Before it looks: nothing comes later.
+                // Likewise, of one server.
                 let is_last_of_leaver = board.has_leaver_gone();
                 match received_response::<S, Req, Res>(&open.pending, settings) {
                     Ok(Some((response, intact, observation))) => {
                         board.advance();
                         self.log.push(Event::GotResponse(open.id, observation));
-                        let by = intact.map_or(0, Concurrent::answered_by);
-                        let is_of_leaver = by > 0 && traffic.leaves_early(by - 1);
-                        let missing = if is_of_leaver {
-                            &mut open.missing_of_leaver
-                        } else {
-                            &mut open.missing
+                        let missing = match intact {
+                            Some(id) if traffic.is_of_leaver(id) => &mut open.missing_of_leaver,
+                            _ => &mut open.missing,
                         };
                         *missing = missing.saturating_sub(1);
                         held.push_back((response, intact));

@@ -10,7 +10,7 @@ use std::{
 
 use iceoryx2::prelude::*;
 
-use super::{EndOnPanic, Event, Patience, Setting, Share, Who, join, memory_of, wanted};
+use super::{EndOnPanic, Event, Setting, Share, Who, join, memory_of, wanted};
 use crate::{
     actor::{Observation, PortId, iox::received_request, message::Payload, open::Obtain, version},
     payload::MessageId,
@@ -181,28 +181,30 @@ impl Answering<'_> {
         let id = Concurrent::response(request, self.port, 0);
         let wanted = wanted(traffic, id, settings.response_payload_alignment);
         S::drop_aside::<Res>(&mut |drop_aside| {
-            let mut patience = Patience::new(board);
             let mut left = traffic.rushes;
             let started = Instant::now();
             while left > 0 && started.elapsed() < HANDING_ON && !board.is_over() {
                 let (loan, observation) = Res::loan_response(active, wanted);
-                if let Some(loan) = loan {
-                    drop_aside(loan);
-                    board.advance();
-                    left -= 1;
-                } else if observation != Observation::Refused("ExceedsMaxLoans".to_owned()) {
-                    self.log.push(Event::Loaned(id, wanted.form, observation));
-                    break;
-                } else if patience.wait().is_break() {
-                    break;
+                // The other thread has not dropped all yet.
+                if observation == Observation::Refused("ExceedsMaxLoans".to_owned()) {
+                    thread::yield_now();
+                    continue;
                 }
+                self.log.push(Event::Loaned(id, wanted.form, observation));
+                let Some(loan) = loan else { break };
+                drop_aside(loan);
+                board.advance();
+                left -= 1;
             }
         });
         let mut loans = Vec::new();
         let refused = loop {
             let (loan, observation) = Res::loan_response(active, wanted);
             match loan {
-                Some(loan) if loans.len() <= RESPONSE_LOANS => loans.push(loan),
+                Some(loan) if loans.len() <= RESPONSE_LOANS => {
+                    self.log.push(Event::Loaned(id, wanted.form, observation));
+                    loans.push(loan);
+                }
                 _ => break observation,
             }
         };

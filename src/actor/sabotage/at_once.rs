@@ -43,14 +43,12 @@ pub(super) static ALL: &[Sabotage] = &[
         breaks: Promise::LoanLimit,
         what: "threads that loan at the same time get one request more than there may be",
         trick: || {
-            tamper(|events| {
-                events.iter_mut().any(|event| match event {
-                    Event::Rushed(_, granted, _) => {
-                        *granted += 1;
-                        true
-                    }
-                    _ => false,
-                })
+            alter(|event| match event {
+                Event::Rushed(_, granted, _) => {
+                    *granted += 1;
+                    true
+                }
+                _ => false,
             })
         },
     },
@@ -59,14 +57,12 @@ pub(super) static ALL: &[Sabotage] = &[
         breaks: Promise::LoanLimit,
         what: "a loaned response that another thread drops is not given back",
         trick: || {
-            tamper(|events| {
-                events.iter_mut().any(|event| match event {
-                    Event::HandedOn(granted, _) => {
-                        *granted -= 1;
-                        true
-                    }
-                    _ => false,
-                })
+            alter(|event| match event {
+                Event::HandedOn(granted, _) => {
+                    *granted -= 1;
+                    true
+                }
+                _ => false,
             })
         },
     },
@@ -75,14 +71,12 @@ pub(super) static ALL: &[Sabotage] = &[
         breaks: Promise::HeldDataStaysIntact,
         what: "a message changes while other threads grow",
         trick: || {
-            tamper(|events| {
-                events.iter_mut().any(|event| match event {
-                    Event::Reread(id, mismatch) => {
-                        *mismatch = payload::check(*id, b"other bytes").err();
-                        true
-                    }
-                    _ => false,
-                })
+            alter(|event| match event {
+                Event::Reread(id, mismatch) => {
+                    *mismatch = payload::check(*id, b"other bytes").err();
+                    true
+                }
+                _ => false,
             })
         },
     },
@@ -97,14 +91,19 @@ fn remove(events: &mut Vec<Event>, is: fn(&Event) -> bool) -> bool {
     })
 }
 
-/// Lets the threads do what they are to do, and changes the first log that can be.
-fn tamper(change: fn(&mut Vec<Event>) -> bool) -> Box<dyn Trick> {
+/// Lets the threads do what they are to do, and changes the first event that can be.
+fn alter(change: fn(&mut Event) -> bool) -> Box<dyn Trick> {
+    tamper(move |events| events.iter_mut().any(change))
+}
+
+/// The same with the first log that can be.
+fn tamper(change: impl Fn(&mut Vec<Event>) -> bool + 'static) -> Box<dyn Trick> {
     Box::new(Tampering(change))
 }
 
-struct Tampering(fn(&mut Vec<Event>) -> bool);
+struct Tampering<F>(F);
 
-impl Trick for Tampering {
+impl<F: Fn(&mut Vec<Event>) -> bool> Trick for Tampering<F> {
     fn at_once(&mut self, stage: &mut Stage<'_>, traffic: &Concurrent) -> Result<Logs, HostError> {
         let mut logs = stage.host.at_once(traffic)?;
         let _ = logs.threads.iter_mut().any(|(_, events)| (self.0)(events));

@@ -39,8 +39,7 @@ fn loaned(traffic: &Concurrent, id: MessageId) -> Event {
 }
 
 /// What the threads log when nothing is wrong.
-fn ideal() -> Logs {
-    let traffic = traffic();
+fn ideal(traffic: &Concurrent) -> Logs {
     let client = |n| Who::Client { port: n, thread: n };
     let server = |n| Who::Server { port: n, thread: 0 };
     let mut logs = Logs::default();
@@ -50,12 +49,12 @@ fn ideal() -> Logs {
             let id = Concurrent::request(n, sequence);
             let observation = Observation::Sent { servers: 2 };
             let origin = port(client(n));
-            log.push(loaned(&traffic, id));
+            log.push(loaned(traffic, id));
             log.push(Event::Asked { id, origin, least: 2, most: 2, observation });
             for nth in 0..traffic.responses {
                 for s in 0..traffic.servers {
                     let response = Concurrent::response(id, s, nth);
-                    let seen = received(&traffic, response, server(s));
+                    let seen = received(traffic, response, server(s));
                     log.push(Event::GotResponse(id, seen));
                     log.push(Event::Reread(response, None));
                 }
@@ -71,11 +70,11 @@ fn ideal() -> Logs {
         for sequence in 0..traffic.requests {
             for n in 0..traffic.clients {
                 let id = Concurrent::request(n, sequence);
-                log.push(Event::GotRequest(received(&traffic, id, client(n))));
+                log.push(Event::GotRequest(received(traffic, id, client(n))));
                 for nth in 0..traffic.responses {
                     let id = Concurrent::response(id, s, nth);
                     let origin = port(server(s));
-                    log.push(loaned(&traffic, id));
+                    log.push(loaned(traffic, id));
                     log.push(Event::Answered { id, origin, observation: Observation::Done });
                 }
                 log.push(Event::Reread(id, None));
@@ -89,7 +88,7 @@ fn ideal() -> Logs {
 }
 
 fn verdict_on(change: impl FnOnce(&mut Logs)) -> Verdict {
-    let mut logs = ideal();
+    let mut logs = ideal(&traffic());
     change(&mut logs);
     judge(&traffic(), &Settings::default(), &BTreeSet::new(), &logs)
 }
@@ -198,9 +197,10 @@ fn what_another_thread_drops_is_given_back() {
 
 #[test]
 fn what_a_server_sent_before_it_went_is_missed_and_what_it_did_not_get_is_not() {
-    let verdict_on = |leaver_misses_a_request: bool, strategy, quirks: &[Switch]| {
-        let traffic = Concurrent { early_leave: true, server_strategy: strategy, ..traffic() };
-        let mut logs = ideal();
+    let verdict_on = |leaver_misses_a_request: bool, strategy, hint, quirks: &[Switch]| {
+        let traffic =
+            Concurrent { early_leave: true, server_strategy: strategy, hint, ..traffic() };
+        let mut logs = ideal(&traffic);
         let (id, of_leaver) = (Concurrent::request(0, 2), 1);
         logs.threads[CLIENT].1.retain(|event| {
             !matches!(event, Event::GotResponse(of, seen)
@@ -215,23 +215,35 @@ fn what_a_server_sent_before_it_went_is_missed_and_what_it_did_not_get_is_not() 
         }
         judge(&traffic, &Settings::default(), &quirks.iter().copied().collect(), &logs)
     };
-    let lost = verdict_on(false, Strategy::Static, &[Switch::UnmappedSegmentIsLost]);
-    assert!(
-        matches!(&lost, Verdict::Broken(_, breach) if breach.promise == Promise::NoResponseIsLost),
-        "{lost:?}"
-    );
-    let known = Switch::EmptyReceiveForgetsGoneServer;
-    assert!(matches!(verdict_on(false, Strategy::Static, &[known]), Verdict::Kept(_)));
-    let known = Switch::UnmappedSegmentIsLost;
-    assert!(matches!(verdict_on(false, Strategy::BestFit, &[known]), Verdict::Kept(_)));
-    assert!(matches!(verdict_on(true, Strategy::Static, &[]), Verdict::Kept(_)));
+    let (short, ample) = (traffic().hint, traffic().longest);
+    let (unmapped, forgets) =
+        (Switch::UnmappedSegmentIsLost, Switch::EmptyReceiveForgetsGoneServer);
+    for lost in [
+        verdict_on(false, Strategy::Static, short, &[unmapped]),
+        verdict_on(false, Strategy::BestFit, ample, &[]),
+    ] {
+        let expected = Promise::NoResponseIsLost;
+        assert!(
+            matches!(&lost, Verdict::Broken(_, breach) if breach.promise == expected),
+            "{lost:?}"
+        );
+    }
+    for kept in [
+        verdict_on(false, Strategy::Static, short, &[forgets]),
+        verdict_on(false, Strategy::BestFit, ample, &[unmapped]),
+        // It may have grown.
+        verdict_on(false, Strategy::BestFit, short, &[]),
+        verdict_on(true, Strategy::Static, short, &[]),
+    ] {
+        assert!(matches!(kept, Verdict::Kept(_)), "{kept:?}");
+    }
 }
 
 #[test]
 fn of_responses_that_evict_each_other_only_the_newest_is_missed() {
     let verdict_on = |nth: usize| {
         let traffic = Concurrent { overflow: true, ..traffic() };
-        let mut logs = ideal();
+        let mut logs = ideal(&traffic);
         let lost = Concurrent::response(Concurrent::request(0, 1), 0, nth);
         logs.threads[CLIENT].1.retain(
             |event| !matches!(event, Event::GotResponse(_, seen) if stated(seen) == Some(lost)),

@@ -18,6 +18,7 @@
 //!
 //! In a property test, [`Family::scenarios`] is the strategy; see the [crate] for one.
 
+mod concurrency;
 mod phrases;
 mod piles;
 mod values;
@@ -31,7 +32,7 @@ use proptest::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{Concurrent, LoanForm, Repeat, Scenario, Settings, Step, Strategy as Allocation};
+use super::{LoanForm, Repeat, Scenario, Settings, Step, Strategy as Allocation};
 use crate::model::GROWTHS;
 
 use phrases::{
@@ -40,7 +41,7 @@ use phrases::{
     vanishing, watching,
 };
 use piles::{
-    forgotten_requests, held_over, legacy, modest_client, much_growth, neglected, outlasting,
+    bequest, forgotten_requests, held_over, modest_client, much_growth, neglected, outlasting,
     short_lived_ports, unread_answer, unread_answers, unread_by_leaver,
 };
 use values::settle;
@@ -134,7 +135,7 @@ impl Family {
             Self::ManyGrowths => many_growths().boxed(),
             Self::Neglect => neglect().boxed(),
             Self::Death => death().boxed(),
-            Self::Concurrency => concurrency().boxed(),
+            Self::Concurrency => concurrency::concurrency().boxed(),
         }
     }
 }
@@ -223,7 +224,7 @@ fn churn() -> impl Strategy<Value = Scenario> {
         (1, watching()),
         (3, coming_and_going()),
         (1, vanishing()),
-        (1, legacy()),
+        (1, bequest()),
         (2, short_lived_ports()),
     ];
     scenario(settings(), some_ports(), phrases, 5..60)
@@ -243,7 +244,7 @@ fn recycled() -> impl Strategy<Value = Scenario> {
         (2, watching()),
         (1, release()),
         (1, vanishing()),
-        (1, legacy()),
+        (1, bequest()),
         (1, orphaning()),
         (1, held_over()),
         (1, unread_answers()),
@@ -294,58 +295,6 @@ fn death() -> impl Strategy<Value = Scenario> {
     ];
     let several_nodes = settings().prop_map(|s| Settings { max_nodes: s.max_nodes.max(2), ..s });
     scenario(several_nodes, opening, phrases, 5..40)
-}
-
-/// Requests of a thread where they are many.
-const MANY_REQUESTS: usize = 400;
-
-fn concurrency() -> impl Strategy<Value = Scenario> {
-    let strategy = || select(Allocation::ALL.to_vec());
-    let few = || prop_oneof![3 => Just(1_usize), 3 => Just(2_usize), 1 => Just(3_usize)];
-    let ports = (few(), few(), few(), strategy(), strategy());
-    let rushes = select(vec![0, 100, 1000]);
-    let churn = (1..4_usize, any::<bool>(), any::<bool>());
-    let requests = prop_oneof![3 => 16..80_usize, 1 => Just(MANY_REQUESTS)];
-    let responses = prop_oneof![3 => (1..5_usize, Just(false)), 1 => (2..40_usize, Just(true))];
-    let traffic = (requests, responses, 0..3_usize, churn, rushes);
-    let lengths = (any::<u32>(), select(vec![64, 1000, 4096, 20_000]), select(vec![0, 1, 16, 100]));
-    (settings(), ports, traffic, lengths).prop_map(|(service, ports, traffic, lengths)| {
-        let (clients, servers, threads, client_strategy, server_strategy) = ports;
-        let (requests, (responses, overflow), hold, (turns, late_server, early_leave), rushes) =
-            traffic;
-        let (seed, longest, hint) = lengths;
-        let concurrent = Concurrent {
-            seed,
-            clients,
-            servers,
-            threads,
-            requests,
-            responses,
-            hold,
-            turns,
-            rushes,
-            late_server,
-            early_leave,
-            overflow,
-            longest,
-            hint,
-            client_strategy,
-            server_strategy,
-        };
-        let service = Settings {
-            enable_fire_and_forget_requests: service.enable_fire_and_forget_requests,
-            max_response_buffer_size: service.max_response_buffer_size,
-            payload: service.payload,
-            max_clients: 1,
-            max_servers: 1,
-            max_active_requests_per_client: 1,
-            max_loaned_requests: 1,
-            max_borrowed_responses_per_pending_response: 1,
-            ..Settings::default()
-        };
-        let service = concurrent.settings(&service);
-        Scenario { service, concurrent: Some(concurrent), ..Scenario::of_steps(Vec::new()) }
-    })
 }
 
 fn limits() -> impl Strategy<Value = Scenario> {

@@ -199,7 +199,7 @@ pub(super) fn unread_by_leaver() -> BoxedStrategy<Vec<Step>> {
 }
 
 /// A server that has room for all its answers and is gone when some of them are read.
-pub(super) fn legacy() -> BoxedStrategy<Vec<Step>> {
+pub(super) fn bequest() -> BoxedStrategy<Vec<Step>> {
     let answers = (1..4_usize, 0..3_usize, any::<bool>());
     let asks = (any::<bool>(), any::<bool>());
     (index(), allocation(), index(), length(), answers, asks)
