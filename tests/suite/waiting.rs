@@ -51,19 +51,42 @@ struct Traffic {
     hint: usize,
     /// Messages after which the receiver goes away, if it does.
     leaves_after: usize,
+    /// A handler is asked when there is no room, and leaves it to the strategy. Releases before
+    /// 0.9 have none.
+    handler: bool,
+}
+
+/// The builder of a port of such traffic.
+macro_rules! builder {
+    ($ports:expr, $traffic:expr) => {{
+        let builder =
+            $ports.allocation_strategy($traffic.allocation).initial_max_slice_len($traffic.hint);
+        #[cfg(iox2_at_least_0_9)]
+        let builder = if $traffic.handler {
+            builder.set_backpressure_handler(|_: &iceoryx2::port::BackpressureInfo| {
+                iceoryx2::port::BackpressureAction::FollowBackpressureyStrategy
+            })
+        } else {
+            builder
+        };
+        builder
+    }};
 }
 
 fn traffic() -> impl Strategy<Value = Traffic> {
     let allocations =
         [AllocationStrategy::Static, AllocationStrategy::BestFit, AllocationStrategy::PowerOfTwo];
-    (vec(1..LONGEST, 6..40), 1..=3_usize, select(allocations.to_vec()), 1..64_usize, 0..5_usize)
-        .prop_map(|(lens, buffer, allocation, hint, leaves_after)| Traffic {
+    let ports = (select(allocations.to_vec()), 1..64_usize, any::<bool>());
+    (vec(1..LONGEST, 6..40), 1..=3_usize, ports, 0..5_usize).prop_map(
+        |(lens, buffer, (allocation, hint, handler), leaves_after)| Traffic {
             hint: if allocation == AllocationStrategy::Static { LONGEST } else { hint },
             lens,
             buffer,
             allocation,
             leaves_after,
-        })
+            handler,
+        },
+    )
 }
 
 /// How far the sender is.
@@ -198,12 +221,7 @@ fn answering(
 ) -> impl FnOnce() + Send {
     move || {
         let (_node, service) = open(&config, &traffic);
-        let server = service
-            .server_builder()
-            .allocation_strategy(traffic.allocation)
-            .initial_max_slice_len(traffic.hint)
-            .create()
-            .unwrap();
+        let server = builder!(service.server_builder(), traffic).create().unwrap();
         ready.send(()).unwrap();
         let active = wait_until("a request", || server.receive().unwrap());
         for (nth, len) in traffic.lens.iter().enumerate() {
@@ -268,12 +286,7 @@ fn telling(
 ) -> impl FnOnce() + Send {
     move || {
         let (_node, service) = open(&config, &traffic);
-        let client = service
-            .client_builder()
-            .allocation_strategy(traffic.allocation)
-            .initial_max_slice_len(traffic.hint)
-            .create()
-            .unwrap();
+        let client = builder!(service.client_builder(), traffic).create().unwrap();
         present.send(()).unwrap();
         ready.recv_timeout(DEADLINE).unwrap();
         for (nth, len) in traffic.lens.iter().enumerate() {
@@ -381,7 +394,8 @@ fn what_finds_no_room_is_lost_to_a_server_that_has_not_looked_yet() {
         let config = sandbox.write_config("waiting", "").unwrap();
         let allocation = AllocationStrategy::BestFit;
         let lens = vec![8; SENT];
-        let traffic = Traffic { lens, buffer, allocation, hint: 8, leaves_after: 0 };
+        let (hint, leaves_after, handler) = (8, 0, false);
+        let traffic = Traffic { lens, buffer, allocation, hint, leaves_after, handler };
         let (ready, is_ready) = mpsc::channel();
         let (sent, is_sent) = mpsc::channel();
         let (over, is_over) = mpsc::channel::<()>();
