@@ -151,6 +151,8 @@ impl Outcome {
 pub trait Observer {
     /// Threads are about to make this traffic at the same time.
     fn before_concurrent(&mut self, _: &Concurrent) {}
+    /// They still get on.
+    fn alive(&mut self) {}
     /// An action is about to be performed.
     fn before(&mut self, position: Position, action: &Action);
     /// It returned.
@@ -213,18 +215,22 @@ impl Run<'_> {
         if let Some(traffic) = &scenario.concurrent {
             self.at_once(traffic)?;
         }
-        for (i, step) in scenario.all_steps().enumerate() {
-            match self.model.resolve(&step) {
-                Some(action) => {
-                    self.take(Position::Step(i), &action)?;
-                    self.performed += 1;
-                }
-                None => self.skipped += 1,
-            }
-        }
+        // Not a loop: an iterator that drives itself does not hand over steps one by one.
+        scenario.all_steps().enumerate().try_for_each(|(i, step)| self.step(i, &step))?;
         self.full_load()?;
         self.settle(scenario.settle)?;
         self.aftermath()
+    }
+
+    fn step(&mut self, index: usize, step: &Step) -> Result<(), End> {
+        // Not taken out of its option: to move an action costs more than to find it.
+        let Some(action) = &self.model.resolve(step) else {
+            self.skipped += 1;
+            return Ok(());
+        };
+        self.take(Position::Step(index), action)?;
+        self.performed += 1;
+        Ok(())
     }
 
     /// Nothing can be predicted: everything is judged when it is over.
@@ -232,7 +238,8 @@ impl Run<'_> {
         let position = Position::Concurrent;
         self.observer.before_concurrent(traffic);
         let stopped = |error| End::Stopped { position, action: traffic.describe(), error };
-        let logs = self.host.at_once(traffic).map_err(stopped)?;
+        let observer = &mut *self.observer;
+        let logs = self.host.at_once(traffic, &mut || observer.alive()).map_err(stopped)?;
         match concurrent::judge(traffic, self.model.settings(), self.model.quirks(), &logs) {
             concurrent::Verdict::Kept(checked) => {
                 let step = Occasion::Whole(Whole::Concurrent);
@@ -254,35 +261,37 @@ impl Run<'_> {
         let in_flight = InFlight::from(self.model.messages_in_flight());
         self.observer.before(position, action);
         let stopped = |error| End::Stopped { position, action: describe(action), error };
-        let observation =
-            self.host.perform(action.participant(&self.model), action).map_err(stopped)?;
-        self.observer.after(position, &prediction, &observation);
+        let performed = self.host.perform(action.participant(&self.model), action);
+        let observation = performed.as_ref().map_err(|error| stopped(error.clone()))?;
+        self.observer.after(position, &prediction, observation);
         let broken = |breach| End::Broken { position, action: describe(action), breach };
-        let judged = judge::judge(action, &prediction, &observation).map_err(|mut breach| {
-            breach.promise = self.model.sharpen(action, &observation, breach.promise);
+        let judged = judge::judge(action, &prediction, observation).map_err(|mut breach| {
+            breach.promise = self.model.sharpen(action, observation, breach.promise);
             broken(breach)
         })?;
-        let strategy = self.model.strategy_at(action, &observation);
+        let strategy = self.model.strategy_at(action, observation);
         let situation = Situation { step: Occasion::Step(action.into()), strategy, in_flight };
         let mut checked = match judged {
-            Judged::Kept(promises) => {
-                promises.union(self.model.also_at_stake(action, &observation))
-            }
+            Judged::Kept(promises) => promises.union(self.model.also_at_stake(action, observation)),
             Judged::Sighted(switch) => {
                 *self.sightings.entry(switch).or_default() += 1;
                 Promises::default()
             }
         };
-        self.model.apply(action, &observation);
-        let mut damage = Vec::new();
-        if may_disturb_held_data(action) {
-            damage = self.host.audit().map_err(stopped)?;
-            if damage.is_empty() {
-                checked = checked.with(&[Promise::HeldDataStaysIntact]);
+        self.model.apply(action, observation);
+        let audited = may_disturb_held_data(action).then(|| self.host.audit());
+        let damage = match &audited {
+            None => None,
+            Some(Err(error)) => return Err(stopped(error.clone())),
+            Some(Ok(damage)) => {
+                if damage.is_empty() {
+                    checked = checked.with(&[Promise::HeldDataStaysIntact]);
+                }
+                damage.first()
             }
-        }
+        };
         self.checks.note(situation, checked);
-        damage.into_iter().next().map_or(Ok(()), |damage| {
+        damage.map_or(Ok(()), |damage| {
             Err(broken(Breach {
                 promise: Promise::HeldDataStaysIntact,
                 expected: format!("what {} holds to stay as it is", damage.holder),

@@ -102,7 +102,7 @@ impl fmt::Display for Venue {
     }
 }
 
-/// How long a scenario, or an action of a participant apart, may take.
+/// How long a scenario may take without getting on, or an action of a participant apart.
 pub const DEADLINE: Duration = Duration::from_secs(20);
 
 /// Children are replaced after this many scenarios, so that what one leaves in its
@@ -161,13 +161,13 @@ impl Runner {
         Self { other: Some(other), ..self }
     }
 
-    /// Gives every scenario this much time.
+    /// Gives every scenario this much time, and more as long as it gets on.
     #[must_use]
     pub fn with_deadline(self, deadline: Duration) -> Self {
         Self { deadline, ..self }
     }
 
-    /// Gives every further scenario this much time.
+    /// The same for every further scenario.
     pub fn set_deadline(&mut self, deadline: Duration) {
         self.deadline = deadline;
     }
@@ -295,7 +295,8 @@ impl Runner {
             quirks,
             trace,
         };
-        match child.ask(&request, self.deadline, &self.interrupted) {
+        let pulse = serve::pulse(&flight_recorder);
+        match child.ask_while(pulse, &request, self.deadline, &self.interrupted) {
             Ok(Reply::Judged { outcome, census, trace }) => {
                 Ok((Judgement { outcome, trace }, census))
             }
@@ -303,7 +304,7 @@ impl Runner {
             Err(error @ (HostError::Harness(_) | HostError::Interrupted)) => Err(error),
             Err(error) => {
                 let end = match serve::last_note(&flight_recorder) {
-                    Some(Note { position, action }) => End::Stopped { position, action, error },
+                    Some(Note { position, action, .. }) => End::Stopped { position, action, error },
                     // It ended before the first action: nothing iceoryx2 could have done.
                     None => return Err(HostError::Harness(format!("child {error}"))),
                 };

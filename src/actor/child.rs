@@ -25,6 +25,9 @@ use super::{
 /// How long an interruption may go unnoticed.
 const ATTENTION: Duration = Duration::from_millis(50);
 
+/// How often a child that shows that it gets on may take as long as it should take at most.
+pub const MOST_DEADLINES: u32 = 10;
+
 /// How to start a child: the executable that understands the `serve` command.
 #[derive(Debug, Clone)]
 pub struct Executable {
@@ -100,7 +103,22 @@ impl Child {
         deadline: Duration,
         interrupted: &AtomicBool,
     ) -> Result<Reply, HostError> {
-        match self.converse(request, deadline, interrupted)? {
+        self.ask_while(|| false, request, deadline, interrupted)
+    }
+
+    /// The same, but the deadline begins anew whenever the child is `alive`, up to
+    /// [`MOST_DEADLINES`] in all: the machine may be busy with something else.
+    ///
+    /// # Errors
+    /// As [`Self::ask`].
+    pub fn ask_while(
+        &mut self,
+        alive: impl FnMut() -> bool,
+        request: &Request,
+        deadline: Duration,
+        interrupted: &AtomicBool,
+    ) -> Result<Reply, HostError> {
+        match self.converse_while(alive, request, deadline, interrupted)? {
             Reply::Panicked(message) => {
                 self.end();
                 Err(HostError::Crashed(message))
@@ -120,18 +138,32 @@ impl Child {
         deadline: Duration,
         interrupted: &AtomicBool,
     ) -> Result<R, HostError> {
+        self.converse_while(|| false, request, deadline, interrupted)
+    }
+
+    fn converse_while<Q: Serialize, R: DeserializeOwned>(
+        &mut self,
+        mut alive: impl FnMut() -> bool,
+        request: &Q,
+        deadline: Duration,
+        interrupted: &AtomicBool,
+    ) -> Result<R, HostError> {
         let mut line = serde_json::to_string(request)
             .map_err(|e| HostError::Harness(format!("request: {e}")))?;
         line.push('\n');
         // A child that is gone shows in its missing reply.
         let _ = self.stdin.as_mut().map(|stdin| stdin.write_all(line.as_bytes()));
-        let until = Instant::now() + deadline;
+        let (started, most) = (Instant::now(), deadline * MOST_DEADLINES);
+        let mut until = started + deadline;
         let reply = loop {
             let left = until.saturating_duration_since(Instant::now());
             match self.replies.recv_timeout(left.min(ATTENTION)) {
                 Err(RecvTimeoutError::Timeout) if interrupted.load(Ordering::Relaxed) => {
                     self.end();
                     return Err(HostError::Interrupted);
+                }
+                Err(RecvTimeoutError::Timeout) if started.elapsed() < most && alive() => {
+                    until = Instant::now() + deadline;
                 }
                 Err(RecvTimeoutError::Timeout) if !left.is_zero() => {}
                 reply => break reply,

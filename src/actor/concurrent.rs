@@ -275,7 +275,8 @@ struct Setting {
     logs: Sender<Vec<Log>>,
 }
 
-/// Lets clients and servers run until all is sent, answered and dropped.
+/// Lets clients and servers run until all is sent, answered and dropped, and says that they are
+/// `alive` while they get on.
 ///
 /// A thread that does not come back from a call of iceoryx2 is left behind.
 ///
@@ -286,6 +287,7 @@ pub(super) fn run<S, Req, Res>(
     service: &ServiceName,
     settings: &Settings,
     traffic: &Concurrent,
+    alive: &mut dyn FnMut(),
 ) -> Result<Logs, HostError>
 where
     S: Share + 'static,
@@ -333,7 +335,12 @@ where
     drop(setting);
     let mut all = Logs::default();
     let mut over_since: Option<Instant> = None;
+    let mut progress = 0;
     let have_all_ended = loop {
+        let so_far = board.progress.load(Ordering::Relaxed);
+        if std::mem::replace(&mut progress, so_far) != so_far {
+            alive();
+        }
         match received.recv_timeout(GLANCE) {
             Ok(logs) => all.threads.extend(logs),
             Err(RecvTimeoutError::Disconnected) => break true,

@@ -6,10 +6,10 @@ use iceoryx2::{port::update_connections::UpdateConnections, prelude::*};
 use litemap::LiteMap;
 
 use super::{
-    Action, Damage, Damaged, Host, HostError, Key, ListedPorts, Observation, PortId, Received,
-    ReportedSettings,
+    Action, Damage, Damaged, Host, HostError, Key, ListedPorts, Observation, ReportedSettings,
+    arrival,
     concurrent::{self, Logs, Share},
-    message::{Memory, Payload, Record, Triple, Value, Wanted, is_misaligned},
+    message::{Memory, Payload, Record, Triple, Value, Wanted},
     open::{self, Obtain},
     presence::{self, Aftermath, Presence},
     variant::Variant,
@@ -128,73 +128,6 @@ fn forget<T>(map: &mut LiteMap<Key, T>, key: Key) -> Result<Observation, HostErr
     })
 }
 
-/// A message as it was received, and its identity if it is intact.
-struct Arrival<'a, P: ?Sized> {
-    header: u64,
-    payload: &'a P,
-    alignment: usize,
-    origin: PortId,
-    header_origin: PortId,
-    elements: u64,
-}
-
-impl<P: Payload + ?Sized> Arrival<'_, P> {
-    fn observe(&self) -> (Option<MessageId>, Observation) {
-        let header = MessageId::unseal(self.header);
-        let mismatch = header.and_then(|id| payload::check(id, self.payload.bytes()).err());
-        let id = header.filter(|_| mismatch.is_none());
-        let received = Received {
-            header,
-            len: self.payload.elements(),
-            mismatch,
-            misaligned: is_misaligned(self.payload, self.alignment),
-            origin: self.origin,
-            header_origin: self.header_origin,
-            elements: self.elements,
-        };
-        (id, Observation::Received(received))
-    }
-}
-
-/// A message, its identity if it is intact, and what it looks like; or why there is none.
-type Arrived<T> = Result<Option<(T, Option<MessageId>, Observation)>, String>;
-
-/// `Server::receive`.
-pub(super) fn received_request<S: Service, Req: Payload + ?Sized, Res: Payload + ?Sized>(
-    server: &version::Server<S, Req, Res>,
-    settings: &Settings,
-) -> Arrived<version::ActiveRequest<S, Req, Res>> {
-    let Some(object) = Req::receive_request(server)? else { return Ok(None) };
-    let arrival = Arrival {
-        header: *object.user_header(),
-        payload: Req::received_request(&object),
-        alignment: settings.request_payload_alignment,
-        origin: PortId(object.origin().value()),
-        header_origin: PortId(object.header().client_id().value()),
-        elements: version::announced_request_len(object.header()),
-    };
-    let (id, observation) = arrival.observe();
-    Ok(Some((object, id, observation)))
-}
-
-/// `PendingResponse::receive`.
-pub(super) fn received_response<S: Service, Req: Payload + ?Sized, Res: Payload + ?Sized>(
-    pending: &version::PendingResponse<S, Req, Res>,
-    settings: &Settings,
-) -> Arrived<version::Response<S, Res>> {
-    let Some(object) = Res::receive_response(pending)? else { return Ok(None) };
-    let arrival = Arrival {
-        header: *object.user_header(),
-        payload: Res::received_response(&object),
-        alignment: settings.response_payload_alignment,
-        origin: PortId(object.origin().value()),
-        header_origin: PortId(object.header().server_id().value()),
-        elements: version::announced_response_len(object.header()),
-    };
-    let (id, observation) = arrival.observe();
-    Ok(Some((object, id, observation)))
-}
-
 impl<S: Service, Req: Payload + ?Sized, Res: Payload + ?Sized> InProcess<S, Req, Res>
 where
     version::Builder<S, Req, Res>: Obtain<S, Req, Res>,
@@ -226,6 +159,7 @@ where
         })
     }
 
+    #[inline(never)]
     fn join(
         &mut self,
         new: Key,
@@ -279,10 +213,81 @@ where
         }
     }
 
+    /// A client, and what it says of itself; `None` for a strategy that the config file states.
+    // Ports are large and made seldom: the frame of every other action is smaller without them.
+    #[inline(never)]
+    fn create_client(
+        &self,
+        factory: &version::Factory<S, Req, Res>,
+        memory: Memory,
+        preallocate: Option<usize>,
+        active: Option<usize>,
+    ) -> Result<(version::Client<S, Req, Res>, Observation), String> {
+        let by_port = self.settings.strategy_of_clients().is_none();
+        let memory = Memory { strategy: memory.strategy.filter(|_| by_port), ..memory };
+        let builder = Req::client_memory(factory.client_builder(), memory);
+        let builder = match self.settings.via {
+            SettingsVia::Builder => backpressure!(builder, self.settings.client_backpressure),
+            SettingsVia::ConfigFile => builder,
+        };
+        let builder = own_active_requests!(builder, active);
+        let builder = preallocate!(builder, override_request_preallocation, preallocate);
+        let client = builder.create().map_err(|error| format!("{error:?}"))?;
+        let created = Observation::PortCreated {
+            id: version::client_id(&client),
+            hint: Req::client_hint(&client),
+            backpressure: Some(reported_backpressure!(client)),
+            active: reported_active_requests!(client),
+        };
+        Ok((client, created))
+    }
+
+    /// A server, and what it says of itself.
+    #[inline(never)]
+    fn create_server(
+        &self,
+        factory: &version::Factory<S, Req, Res>,
+        memory: Memory,
+        loans: usize,
+        preallocate: Option<usize>,
+    ) -> Result<(version::Server<S, Req, Res>, Observation), String> {
+        let by_port = self.settings.strategy_of_servers().is_none();
+        let memory = Memory { strategy: memory.strategy.filter(|_| by_port), ..memory };
+        let builder = Res::server_memory(factory.server_builder(), memory);
+        let builder = match self.settings.server_max_loaned_responses_per_request {
+            Some(_) => builder,
+            None => builder.max_loaned_responses_per_request(loans),
+        };
+        let builder = match self.settings.via {
+            SettingsVia::Builder => backpressure!(builder, self.settings.server_backpressure),
+            SettingsVia::ConfigFile => builder,
+        };
+        let builder = preallocate!(builder, override_response_preallocation, preallocate);
+        let server = builder.create().map_err(|error| format!("{error:?}"))?;
+        let created = Observation::PortCreated {
+            id: version::server_id(&server),
+            hint: Res::server_hint(&server),
+            backpressure: Some(reported_backpressure!(server)),
+            active: None,
+        };
+        Ok((server, created))
+    }
+
     fn presence(&self, factory: &version::Factory<S, Req, Res>) -> Result<Presence, String> {
         let at_service = Some(presence::nodes_of::<S, _>(factory)?);
         let outside = presence::look::<S>(&self.config, &self.service)?;
         Ok(Presence { at_service, ..outside })
+    }
+
+    #[inline(never)]
+    fn inspect(&self, factory: &version::Factory<S, Req, Res>) -> Result<Observation, String> {
+        Ok(Observation::Service {
+            clients: factory.dynamic_config().number_of_clients(),
+            servers: factory.dynamic_config().number_of_servers(),
+            settings: Box::new(Self::reported_settings(factory)),
+            listed: Some(Box::new(Self::listed_ports(factory))),
+            presence: Some(Box::new(self.presence(factory)?)),
+        })
     }
 
     fn listed_ports(factory: &version::Factory<S, Req, Res>) -> ListedPorts {
@@ -338,53 +343,33 @@ where
                     .unwrap_or_else(Observation::Refused)
             }
             Action::CreateClient { participant, new, strategy, hint, preallocate, active } => {
-                let builder = object(&self.participants, participant)?.1.client_builder();
-                let by_port = self.settings.strategy_of_clients().is_none();
-                let strategy = by_port.then_some(strategy);
-                let builder = Req::client_memory(builder, Memory { strategy, hint });
-                let builder = match self.settings.via {
-                    SettingsVia::Builder => {
-                        backpressure!(builder, self.settings.client_backpressure)
-                    }
-                    SettingsVia::ConfigFile => builder,
-                };
-                let builder = own_active_requests!(builder, active);
-                match preallocate!(builder, override_request_preallocation, preallocate).create() {
-                    Ok(client) => {
-                        let id = version::client_id(&client);
-                        let hint = Req::client_hint(&client);
-                        let backpressure = Some(reported_backpressure!(client));
-                        let active = reported_active_requests!(client);
+                let factory = &object(&self.participants, participant)?.1;
+                match self.create_client(
+                    factory,
+                    Memory { strategy: Some(strategy), hint },
+                    preallocate,
+                    active,
+                ) {
+                    Ok((client, created)) => {
                         self.clients.insert(new, client);
-                        Observation::PortCreated { id, hint, backpressure, active }
+                        created
                     }
-                    Err(error) => refused(error),
+                    Err(error) => Observation::Refused(error),
                 }
             }
             Action::CreateServer { participant, new, strategy, hint, loans, preallocate } => {
-                let builder = object(&self.participants, participant)?.1.server_builder();
-                let by_port = self.settings.strategy_of_servers().is_none();
-                let strategy = by_port.then_some(strategy);
-                let builder = Res::server_memory(builder, Memory { strategy, hint });
-                let builder = match self.settings.server_max_loaned_responses_per_request {
-                    Some(_) => builder,
-                    None => builder.max_loaned_responses_per_request(loans),
-                };
-                let builder = match self.settings.via {
-                    SettingsVia::Builder => {
-                        backpressure!(builder, self.settings.server_backpressure)
-                    }
-                    SettingsVia::ConfigFile => builder,
-                };
-                match preallocate!(builder, override_response_preallocation, preallocate).create() {
-                    Ok(server) => {
-                        let id = version::server_id(&server);
-                        let hint = Res::server_hint(&server);
-                        let backpressure = Some(reported_backpressure!(server));
+                let factory = &object(&self.participants, participant)?.1;
+                match self.create_server(
+                    factory,
+                    Memory { strategy: Some(strategy), hint },
+                    loans,
+                    preallocate,
+                ) {
+                    Ok((server, created)) => {
                         self.servers.insert(new, server);
-                        Observation::PortCreated { id, hint, backpressure, active: None }
+                        created
                     }
-                    Err(error) => refused(error),
+                    Err(error) => Observation::Refused(error),
                 }
             }
             Action::DropClient { client } => return forget(&mut self.clients, client),
@@ -411,13 +396,14 @@ where
             }
             Action::DropRequest { request } => return forget(&mut self.requests, request),
             Action::ReceiveRequest { server, new } => {
-                match received_request::<S, Req, Res>(
+                match arrival::request::<S, Req, Res>(
                     object(&self.servers, server)?,
                     &self.settings,
                 ) {
-                    Ok(Some((object, id, observation))) => {
+                    Ok(Some((object, received))) => {
+                        let id = received.intact();
                         self.active.insert(new, Written { object, id });
-                        observation
+                        Observation::Received(received)
                     }
                     Ok(None) => Observation::Nothing,
                     Err(error) => Observation::Refused(error),
@@ -439,10 +425,11 @@ where
             Action::DropLoanedResponse { response } => return forget(&mut self.loaned, response),
             Action::ReceiveResponse { pending, new } => {
                 let pending = &object(&self.pending, pending)?.object;
-                match received_response::<S, Req, Res>(pending, &self.settings) {
-                    Ok(Some((object, id, observation))) => {
+                match arrival::response::<S, Req, Res>(pending, &self.settings) {
+                    Ok(Some((object, received))) => {
+                        let id = received.intact();
                         self.responses.insert(new, Written { object, id });
-                        observation
+                        Observation::Received(received)
                     }
                     Ok(None) => Observation::Nothing,
                     Err(error) => Observation::Refused(error),
@@ -471,20 +458,9 @@ where
                 Ok(has_requests) => Observation::Server { has_requests },
                 Err(error) => refused(error),
             },
-            Action::InspectService { participant } => {
-                let factory = &object(&self.participants, participant)?.1;
-                let presence = match self.presence(factory) {
-                    Ok(presence) => presence,
-                    Err(error) => return Ok(Observation::Refused(error)),
-                };
-                Observation::Service {
-                    clients: factory.dynamic_config().number_of_clients(),
-                    servers: factory.dynamic_config().number_of_servers(),
-                    settings: Box::new(Self::reported_settings(factory)),
-                    listed: Some(Box::new(Self::listed_ports(factory))),
-                    presence: Some(Box::new(presence)),
-                }
-            }
+            Action::InspectService { participant } => self
+                .inspect(&object(&self.participants, participant)?.1)
+                .unwrap_or_else(Observation::Refused),
             Action::UpdateClient { client } => {
                 done(object(&self.clients, client)?.update_connections())
             }
@@ -544,7 +520,12 @@ where
         Ok(Some(Aftermath { refused: again.err(), ..aftermath }))
     }
 
-    fn at_once(&mut self, traffic: &Concurrent) -> Result<Logs, HostError> {
-        concurrent::run::<S, Req, Res>(&self.config, &self.service, &self.settings, traffic)
+    fn at_once(
+        &mut self,
+        traffic: &Concurrent,
+        alive: &mut dyn FnMut(),
+    ) -> Result<Logs, HostError> {
+        let (config, service, settings) = (&self.config, &self.service, &self.settings);
+        concurrent::run::<S, Req, Res>(config, service, settings, traffic, alive)
     }
 }

@@ -3,6 +3,7 @@
 //! An actor executes resolved actions and returns observations; it never judges.
 //! This file holds the plain data that crosses the border.
 
+mod arrival;
 pub mod bare;
 pub mod child;
 pub mod concurrent;
@@ -204,6 +205,14 @@ pub struct Received {
     pub header_origin: PortId,
     /// `number_of_elements` in iceoryx2's own header.
     pub elements: u64,
+}
+
+impl Received {
+    /// The message, if nothing of it is damaged.
+    #[must_use]
+    pub fn intact(&self) -> Option<MessageId> {
+        self.header.filter(|_| self.mismatch.is_none())
+    }
 }
 
 /// The settings a service reports, in the order of
@@ -416,11 +425,15 @@ pub trait Host {
     fn mapped_objects(&mut self) -> Result<usize, HostError>;
 
     /// Lets threads of this process talk to each other as they like, on a service that nobody
-    /// else has open.
+    /// else has open; says now and then that they still get on.
     ///
     /// # Errors
     /// If a thread panics, or if there is no process that could have all of them.
-    fn at_once(&mut self, traffic: &Concurrent) -> Result<Logs, HostError> {
+    fn at_once(
+        &mut self,
+        traffic: &Concurrent,
+        _alive: &mut dyn FnMut(),
+    ) -> Result<Logs, HostError> {
         let what = traffic.describe();
         Err(HostError::Harness(format!("{what}: only participants in one process can do that")))
     }

@@ -121,6 +121,7 @@ pub struct TracedStep {
 #[derive(Debug)]
 struct FlightRecorder {
     file: File,
+    last: Option<Note>,
     tracer: Option<Tracer>,
 }
 
@@ -162,29 +163,53 @@ pub struct Note {
     pub position: Position,
     /// What was about to be done.
     pub action: String,
+    /// How often it has shown since that it gets on.
+    #[serde(default)]
+    pub beats: u64,
+}
+
+/// Looks whether a flight recorder goes on being written: every call says whether it was since
+/// the call before.
+pub fn pulse(path: &Path) -> impl FnMut() -> bool {
+    let mut last = Vec::new();
+    move || {
+        let now = std::fs::read(path).unwrap_or_default();
+        std::mem::replace(&mut last, now) != last
+    }
 }
 
 impl FlightRecorder {
     fn create(path: &Path, trace: bool) -> io::Result<Self> {
         let file = OpenOptions::new().create(true).truncate(true).write(true).open(path)?;
-        Ok(Self { file, tracer: trace.then(Tracer::default) })
+        Ok(Self { file, last: None, tracer: trace.then(Tracer::default) })
     }
 
-    fn note(&self, note: Note) {
+    fn note(&mut self, position: Position, action: String) {
+        self.write(Note { position, action, beats: 0 });
+    }
+
+    fn write(&mut self, note: Note) {
         if let Ok(text) = serde_json::to_string(&note) {
             // A lost note costs the place of a crash, not the crash.
             let _ = self.file.write_all_at(format!("{text:<NOTE$}").as_bytes(), 0);
         }
+        self.last = Some(note);
     }
 }
 
 impl Observer for FlightRecorder {
     fn before_concurrent(&mut self, traffic: &Concurrent) {
-        self.note(Note { position: Position::Concurrent, action: traffic.describe() });
+        self.note(Position::Concurrent, traffic.describe());
+    }
+
+    fn alive(&mut self) {
+        if let Some(last) = self.last.take() {
+            self.write(Note { beats: last.beats + 1, ..last });
+        }
     }
 
     fn before(&mut self, position: Position, action: &Action) {
-        self.note(Note { position, action: lockstep::describe(action) });
+        self.note(position, lockstep::describe(action));
         if let Some(tracer) = &mut self.tracer {
             tracer.before(position, action);
         }

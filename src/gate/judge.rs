@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     actor::{
         HostError,
-        child::{Child, Executable},
+        child::{Child, Executable, MOST_DEADLINES},
         serve::TracedStep,
         version,
     },
@@ -150,8 +150,8 @@ impl<'a> Judge<'a> {
     /// # Errors
     /// If the harness fails; what iceoryx2 does is in the ruling.
     pub fn rule(&mut self, brief: &Brief) -> Result<Ruling, HostError> {
-        // A comparison takes two runs, a participant apart its own deadline.
-        let deadline = brief.deadline * 3 + SLACK;
+        // A comparison takes two runs, each of which may get on slowly.
+        let deadline = brief.deadline * 2 * MOST_DEADLINES + SLACK;
         let ruling: Result<Ruling, HostError> =
             self.child.converse(brief, deadline, self.interrupted)?;
         ruling

@@ -212,6 +212,16 @@ fn a_child_that_does_not_answer_is_hung_and_killed() {
     });
 }
 
+/// Its machine may be busy with something else.
+#[test]
+fn a_child_that_gets_on_may_take_longer_than_its_deadline() {
+    let note = r#"{"position":{"step":0},"action":"the first step","beats":'$n'}"#;
+    let beat = format!(r#"echo '{note}' > "${{recorder%%'"'*}}"; sleep 0.02"#);
+    // Twice as long as it should take, and then its own end.
+    let end = end_with(at_the_first_step(&format!("for n in $(seq 30); do {beat}; done; exit 3")));
+    assert_eq!(end, HostError::Crashed("exited with 3".to_owned()));
+}
+
 #[test]
 fn a_child_that_ends_is_a_crash_with_its_signal_or_exit_code() {
     for (signal, name) in [("SEGV", "SIGSEGV"), ("BUS", "SIGBUS"), ("ABRT", "SIGABRT")] {

@@ -11,7 +11,7 @@ use iceoryx2::prelude::*;
 
 use super::{EndOnPanic, Event, Gate, Patience, Setting, Share, Who, join, memory_of, wanted};
 use crate::{
-    actor::{Observation, PortId, iox::received_response, message::Payload, open::Obtain, version},
+    actor::{Observation, PortId, arrival, message::Payload, open::Obtain, version},
     payload::MessageId,
     scenario::{Concurrent, concurrent::WINDOW},
 };
@@ -172,10 +172,11 @@ impl Asking<'_> {
                 }
                 // Likewise, of one server.
                 let is_last_of_leaver = board.has_leaver_gone();
-                match received_response::<S, Req, Res>(&open.pending, settings) {
-                    Ok(Some((response, intact, observation))) => {
+                match arrival::response::<S, Req, Res>(&open.pending, settings) {
+                    Ok(Some((response, received))) => {
+                        let intact = received.intact();
                         board.advance();
-                        self.log.push(Event::GotResponse(open.id, observation));
+                        self.log.push(Event::GotResponse(open.id, Observation::Received(received)));
                         let missing = match intact {
                             Some(id) if traffic.is_of_leaver(id) => &mut open.missing_of_leaver,
                             _ => &mut open.missing,

@@ -12,7 +12,7 @@ use iceoryx2::prelude::*;
 
 use super::{EndOnPanic, Event, Setting, Share, Who, join, memory_of, wanted};
 use crate::{
-    actor::{Observation, PortId, iox::received_request, message::Payload, open::Obtain, version},
+    actor::{Observation, PortId, arrival, message::Payload, open::Obtain, version},
     payload::MessageId,
     scenario::{Concurrent, concurrent::RESPONSE_LOANS},
 };
@@ -97,10 +97,11 @@ impl Answering<'_> {
             let is_last_look = board.clients_left.load(Ordering::Relaxed) == 0
                 || is_leaver && board.asked.load(Ordering::Relaxed) >= enough;
             let mut keep = traffic.hold;
-            match received_request::<S, Req, Res>(server, settings) {
-                Ok(Some((active, intact, observation))) => {
+            match arrival::request::<S, Req, Res>(server, settings) {
+                Ok(Some((active, received))) => {
+                    let intact = received.intact();
                     board.advance();
-                    self.log.push(Event::GotRequest(observation));
+                    self.log.push(Event::GotRequest(Observation::Received(received)));
                     if let Some(id) = intact {
                         if self.respond(&active, id).is_break() {
                             board.end();

@@ -104,8 +104,13 @@ fn tamper(change: impl Fn(&mut Vec<Event>) -> bool + 'static) -> Box<dyn Trick> 
 struct Tampering<F>(F);
 
 impl<F: Fn(&mut Vec<Event>) -> bool> Trick for Tampering<F> {
-    fn at_once(&mut self, stage: &mut Stage<'_>, traffic: &Concurrent) -> Result<Logs, HostError> {
-        let mut logs = stage.host.at_once(traffic)?;
+    fn at_once(
+        &mut self,
+        stage: &mut Stage<'_>,
+        traffic: &Concurrent,
+        alive: &mut dyn FnMut(),
+    ) -> Result<Logs, HostError> {
+        let mut logs = stage.host.at_once(traffic, alive)?;
         let _ = logs.threads.iter_mut().any(|(_, events)| (self.0)(events));
         Ok(logs)
     }

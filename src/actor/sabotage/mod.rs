@@ -93,8 +93,13 @@ trait Trick {
     }
 
     /// Lets threads loose.
-    fn at_once(&mut self, stage: &mut Stage<'_>, traffic: &Concurrent) -> Result<Logs, HostError> {
-        stage.host.at_once(traffic)
+    fn at_once(
+        &mut self,
+        stage: &mut Stage<'_>,
+        traffic: &Concurrent,
+        alive: &mut dyn FnMut(),
+    ) -> Result<Logs, HostError> {
+        stage.host.at_once(traffic, alive)
     }
 
     /// Looks what there is once everything was dropped.
@@ -263,8 +268,12 @@ impl Host for Saboteur {
         trick.aftermath(&mut stage)
     }
 
-    fn at_once(&mut self, traffic: &Concurrent) -> Result<Logs, HostError> {
+    fn at_once(
+        &mut self,
+        traffic: &Concurrent,
+        alive: &mut dyn FnMut(),
+    ) -> Result<Logs, HostError> {
         let (trick, mut stage) = self.act(Key::default());
-        trick.at_once(&mut stage, traffic)
+        trick.at_once(&mut stage, traffic, alive)
     }
 }
