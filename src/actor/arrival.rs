@@ -4,7 +4,7 @@ use iceoryx2::prelude::*;
 
 use super::{
     PortId, Received,
-    message::{Payload, is_misaligned},
+    message::{Header as _, Payload, is_misaligned},
     version,
 };
 use crate::{
@@ -23,7 +23,7 @@ pub(super) fn request<S: Service, Req: Payload + ?Sized, Res: Payload + ?Sized>(
 ) -> Arrived<version::ActiveRequest<S, Req, Res>> {
     let Some(object) = Req::receive_request(server)? else { return Ok(None) };
     let payload = Req::received_request(&object);
-    let header = MessageId::unseal(*object.user_header());
+    let header = object.user_header().unseal();
     let received = Received {
         header,
         len: payload.elements(),
@@ -43,7 +43,7 @@ pub(super) fn response<S: Service, Req: Payload + ?Sized, Res: Payload + ?Sized>
 ) -> Arrived<version::Response<S, Res>> {
     let Some(object) = Res::receive_response(pending)? else { return Ok(None) };
     let payload = Res::received_response(&object);
-    let header = MessageId::unseal(*object.user_header());
+    let header = object.user_header().unseal();
     let received = Received {
         header,
         len: payload.elements(),

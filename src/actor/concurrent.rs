@@ -99,6 +99,11 @@ pub enum Event {
     },
     /// A server received a request, or failed to.
     GotRequest(Observation),
+    /// A request on its arrival: whether it says that its client waits, as that does.
+    Waiting(MessageId, bool),
+    /// The last request of a thread, after all servers let go of it: whether its client still
+    /// says that it is connected.
+    LetGo(MessageId, bool),
     /// A client received a response to this request, or failed to.
     GotResponse(MessageId, Observation),
     /// A request got its last response; whether it says it has another.

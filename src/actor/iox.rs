@@ -9,7 +9,7 @@ use super::{
     Action, Damage, Damaged, Host, HostError, Key, ListedPorts, Observation, ReportedSettings,
     arrival,
     concurrent::{self, Logs, Share},
-    message::{Memory, Payload, Record, Triple, Value, Wanted},
+    message::{Header as _, Memory, Payload, Record, Triple, Value, Wanted},
     open::{self, Obtain},
     presence::{self, Aftermath, Presence},
     variant::Variant,
@@ -476,29 +476,28 @@ where
 
     fn audit(&mut self) -> Result<Vec<Damage>, HostError> {
         let mut damage = Vec::new();
-        let mut check = |holder: Key, id: Option<MessageId>, header: u64, bytes: &[u8]| {
+        let mut check = |holder: Key, id: Option<MessageId>, header, bytes: &[u8]| {
             let Some(id) = id else { return };
             if let Err(mismatch) = payload::check(id, bytes) {
                 damage.push(Damage { holder, what: Damaged::Mismatch(mismatch) });
-            } else if header != id.seal() {
-                let what = Damaged::UserHeader(MessageId::unseal(header));
-                damage.push(Damage { holder, what });
+            } else if header != Some(id) {
+                damage.push(Damage { holder, what: Damaged::UserHeader(header) });
             }
         };
         for (&key, Written { object, id }) in &self.requests {
-            check(key, *id, *object.user_header(), Req::loaned_request(object).bytes());
+            check(key, *id, object.user_header().unseal(), Req::loaned_request(object).bytes());
         }
         for (&key, Written { object, id }) in &self.pending {
-            check(key, *id, *object.user_header(), Req::sent_request(object).bytes());
+            check(key, *id, object.user_header().unseal(), Req::sent_request(object).bytes());
         }
         for (&key, Written { object, id }) in &self.active {
-            check(key, *id, *object.user_header(), Req::received_request(object).bytes());
+            check(key, *id, object.user_header().unseal(), Req::received_request(object).bytes());
         }
         for (&key, Written { object, id }) in &self.loaned {
-            check(key, *id, *object.user_header(), Res::loaned_response(object).bytes());
+            check(key, *id, object.user_header().unseal(), Res::loaned_response(object).bytes());
         }
         for (&key, Written { object, id }) in &self.responses {
-            check(key, *id, *object.user_header(), Res::received_response(object).bytes());
+            check(key, *id, object.user_header().unseal(), Res::received_response(object).bytes());
         }
         Ok(damage)
     }

@@ -20,9 +20,58 @@ use crate::{
 };
 
 /// One element of a slice, or one value: plain bytes without padding.
-pub trait Element: Pod + ZeroCopySend + Default + Debug {}
+pub trait Element: Pod + ZeroCopySend + Default + Debug {
+    /// Of messages of such elements.
+    type Header: Header;
+}
 
-impl<T: Pod + ZeroCopySend + Default + Debug> Element for T {}
+/// A user header that says which message it belongs to, in all of its bytes.
+pub trait Header: ZeroCopySend + Default + Debug + Copy + PartialEq {
+    /// That of a message.
+    fn seal(id: MessageId) -> Self;
+
+    /// The message, unless this is no header of ours or any of it is damaged.
+    fn unseal(self) -> Option<MessageId>;
+}
+
+impl Header for u64 {
+    fn seal(id: MessageId) -> Self {
+        id.seal()
+    }
+
+    fn unseal(self) -> Option<MessageId> {
+        MessageId::unseal(self)
+    }
+}
+
+/// A user header of a cache line, aligned to one.
+#[derive(Debug, Clone, Copy, Default, PartialEq, ZeroCopySend)]
+#[repr(C)]
+#[repr(align(64))]
+pub struct Line {
+    words: [u64; 8],
+}
+
+impl Header for Line {
+    fn seal(id: MessageId) -> Self {
+        let turns = [0, 1, 2, 3, 4, 5, 6, 7];
+        Self { words: turns.map(|turn| id.seal().rotate_left(turn)) }
+    }
+
+    fn unseal(self) -> Option<MessageId> {
+        MessageId::unseal(self.words[0]).filter(|id| self == Self::seal(*id))
+    }
+}
+
+macro_rules! elements {
+    ($($element:ty: $header:ty),*) => {
+        $(impl Element for $element {
+            type Header = $header;
+        })*
+    };
+}
+
+elements! { u8: u64, u16: u64, u64: u64, Record: Line, Triple: Line, Value: u64 }
 
 /// An element of 24 bytes, aligned to 8.
 #[derive(Debug, Clone, Copy, Default, Pod, Zeroable, ZeroCopySend)]
@@ -76,6 +125,9 @@ pub type Loan<T> = (Option<T>, Observation);
 
 /// A request or a response: a slice `[E]`, or a single [`Value`].
 pub trait Payload: Sendable + Debug + 'static {
+    /// Of messages with this payload.
+    type Header: Header;
+
     /// The payload as bytes.
     fn bytes(&self) -> &[u8];
 
@@ -207,18 +259,18 @@ fn insane<T>(len: usize) -> Loan<T> {
 fn written<P: Payload + ?Sized, T>(
     mut loan: T,
     payload: impl Fn(&T) -> &P,
-    header: impl Fn(&mut T) -> &mut u64,
+    header: impl Fn(&mut T) -> &mut P::Header,
     not_default: Option<usize>,
     wanted: Wanted,
 ) -> Loan<T> {
-    let before = std::mem::replace(header(&mut loan), wanted.id.seal());
+    let before = std::mem::replace(header(&mut loan), P::Header::seal(wanted.id));
     let read = payload(&loan);
     let observation = Observation::Loaned {
         len: read.elements(),
         not_default,
         mismatch: payload::check(wanted.id, read.bytes()).err(),
         misaligned: is_misaligned(read, wanted.alignment),
-        used_header: before != u64::default(),
+        used_header: before != P::Header::default(),
     };
     (Some(loan), observation)
 }
@@ -329,9 +381,9 @@ macro_rules! open_receive_and_read {
             foreign: PayloadType,
         ) -> String {
             match foreign {
-                PayloadType::U8 => open_as!(node, name, u8, Self),
-                PayloadType::SliceOfI16 => open_as!(node, name, [i16], Self),
-                PayloadType::SliceOfPairs => open_as!(node, name, [[u8; 2]], Self),
+                PayloadType::U8 => open_as!(node, name, u8, Self, Self::Header),
+                PayloadType::SliceOfI16 => open_as!(node, name, [i16], Self, Self::Header),
+                PayloadType::SliceOfPairs => open_as!(node, name, [[u8; 2]], Self, Self::Header),
             }
         }
 
@@ -341,9 +393,9 @@ macro_rules! open_receive_and_read {
             foreign: PayloadType,
         ) -> String {
             match foreign {
-                PayloadType::U8 => open_as!(node, name, Self, u8),
-                PayloadType::SliceOfI16 => open_as!(node, name, Self, [i16]),
-                PayloadType::SliceOfPairs => open_as!(node, name, Self, [[u8; 2]]),
+                PayloadType::U8 => open_as!(node, name, Self, u8, Self::Header),
+                PayloadType::SliceOfI16 => open_as!(node, name, Self, [i16], Self::Header),
+                PayloadType::SliceOfPairs => open_as!(node, name, Self, [[u8; 2]], Self::Header),
             }
         }
 
@@ -396,6 +448,8 @@ fn allocation_strategy(strategy: Strategy) -> AllocationStrategy {
 }
 
 impl<E: Element> Payload for [E] {
+    type Header = E::Header;
+
     fn bytes(&self) -> &[u8] {
         bytemuck::cast_slice(self)
     }
@@ -464,6 +518,8 @@ impl<E: Element> Payload for [E] {
 }
 
 impl Payload for Value {
+    type Header = <Self as Element>::Header;
+
     fn bytes(&self) -> &[u8] {
         bytemuck::bytes_of(self)
     }
@@ -517,4 +573,22 @@ impl Payload for Value {
     }
 
     open_receive_and_read!();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_header_of_a_line_notices_damage_in_each_of_its_words() {
+        let id = MessageId::new(7);
+        let line = Line::seal(id);
+        assert_eq!(line.unseal(), Some(id));
+        assert_eq!(Line::default().unseal(), None);
+        for word in 0..line.words.len() {
+            let mut damaged = line;
+            damaged.words[word] ^= 1;
+            assert_eq!(damaged.unseal(), None, "word {word}");
+        }
+    }
 }

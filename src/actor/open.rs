@@ -2,15 +2,18 @@
 
 use iceoryx2::prelude::*;
 
-use super::{message::Payload, version};
+use super::{
+    message::{Payload, Value},
+    version,
+};
 use crate::scenario::{OpenMode, Requirement, Settings, SettingsVia};
 
 /// A builder that can end: iceoryx2 implements that per kind of payload, not generically.
 pub trait Obtain<S, Req, Res>
 where
     S: Service,
-    Req: version::Sendable + std::fmt::Debug + ?Sized,
-    Res: version::Sendable + std::fmt::Debug + ?Sized,
+    Req: Payload + ?Sized,
+    Res: Payload + ?Sized,
 {
     /// Ends as `how` says.
     ///
@@ -43,9 +46,9 @@ macro_rules! obtain {
 
 obtain! {
     (A, B) [A] => [B];
-    (A, B) [A] => B;
-    (A, B) A => [B];
-    (A, B) A => B;
+    (A) [A] => Value;
+    (B) Value => [B];
+    () Value => Value;
 }
 
 /// The whole service with both payload types, as a builder that states nothing yet.
@@ -55,19 +58,19 @@ pub(super) fn service<S: Service, Req: Payload + ?Sized, Res: Payload + ?Sized>(
 ) -> version::Builder<S, Req, Res> {
     node.service_builder(name)
         .request_response::<Req, Res>()
-        .request_user_header::<u64>()
-        .response_user_header::<u64>()
+        .request_user_header::<Req::Header>()
+        .response_user_header::<Res::Header>()
 }
 
 /// Opens the service with another payload type and closes it again: success would be
-/// the broken promise.
+/// the broken promise. Requests and responses of a service have the same type of user header.
 macro_rules! open_as {
-    ($node:expr, $name:expr, $request:ty, $response:ty) => {
+    ($node:expr, $name:expr, $request:ty, $response:ty, $header:ty) => {
         $node
             .service_builder($name)
             .request_response::<$request, $response>()
-            .request_user_header::<u64>()
-            .response_user_header::<u64>()
+            .request_user_header::<$header>()
+            .response_user_header::<$header>()
             .open()
             .map_or_else(|error| format!("{error:?}"), |_| "Opened".to_owned())
     };

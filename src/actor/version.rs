@@ -13,7 +13,7 @@ use iceoryx2::{
     },
 };
 
-use super::{ListedPort, Observation, PortId};
+use super::{ListedPort, Observation, PortId, message::Payload};
 use crate::scenario::{Backpressure, Scenario, Step};
 
 /// Version of the iceoryx2 this crate is compiled against.
@@ -55,31 +55,57 @@ pub use iceoryx2::prelude::IceoryxSend as Sendable;
 #[cfg(not(iox2_at_least_0_10))]
 pub use iceoryx2::prelude::ZeroCopySend as Sendable;
 
+/// The user header of messages with such a payload.
+type Header<P> = <P as Payload>::Header;
+
 /// Request-response service with user headers.
 pub type Factory<S, Req = [u8], Res = [u8]> =
-    iceoryx2::service::port_factory::request_response::PortFactory<S, Req, u64, Res, u64>;
+    iceoryx2::service::port_factory::request_response::PortFactory<
+        S,
+        Req,
+        Header<Req>,
+        Res,
+        Header<Res>,
+    >;
 
 pub(super) type Builder<S, Req, Res> =
-    iceoryx2::service::builder::request_response::Builder<Req, u64, Res, u64, S>;
+    iceoryx2::service::builder::request_response::Builder<Req, Header<Req>, Res, Header<Res>, S>;
 pub(super) type ClientBuilder<'a, S, Req, Res> =
-    iceoryx2::service::port_factory::client::PortFactoryClient<'a, S, Req, u64, Res, u64>;
+    iceoryx2::service::port_factory::client::PortFactoryClient<
+        'a,
+        S,
+        Req,
+        Header<Req>,
+        Res,
+        Header<Res>,
+    >;
 pub(super) type ServerBuilder<'a, S, Req, Res> =
-    iceoryx2::service::port_factory::server::PortFactoryServer<'a, S, Req, u64, Res, u64>;
-pub(super) type Client<S, Req, Res> = iceoryx2::port::client::Client<S, Req, u64, Res, u64>;
-pub(super) type Server<S, Req, Res> = iceoryx2::port::server::Server<S, Req, u64, Res, u64>;
-pub(super) type RequestMut<S, Req, Res> = iceoryx2::request_mut::RequestMut<S, Req, u64, Res, u64>;
+    iceoryx2::service::port_factory::server::PortFactoryServer<
+        'a,
+        S,
+        Req,
+        Header<Req>,
+        Res,
+        Header<Res>,
+    >;
+pub(super) type Client<S, Req, Res> =
+    iceoryx2::port::client::Client<S, Req, Header<Req>, Res, Header<Res>>;
+pub(super) type Server<S, Req, Res> =
+    iceoryx2::port::server::Server<S, Req, Header<Req>, Res, Header<Res>>;
+pub(super) type RequestMut<S, Req, Res> =
+    iceoryx2::request_mut::RequestMut<S, Req, Header<Req>, Res, Header<Res>>;
 pub(super) type PendingResponse<S, Req, Res> =
-    iceoryx2::pending_response::PendingResponse<S, Req, u64, Res, u64>;
+    iceoryx2::pending_response::PendingResponse<S, Req, Header<Req>, Res, Header<Res>>;
 pub(super) type ActiveRequest<S, Req, Res> =
-    iceoryx2::active_request::ActiveRequest<S, Req, u64, Res, u64>;
-pub(super) type ResponseMut<S, Res> = iceoryx2::response_mut::ResponseMut<S, Res, u64>;
-pub(super) type Response<S, Res> = iceoryx2::response::Response<S, Res, u64>;
+    iceoryx2::active_request::ActiveRequest<S, Req, Header<Req>, Res, Header<Res>>;
+pub(super) type ResponseMut<S, Res> = iceoryx2::response_mut::ResponseMut<S, Res, Header<Res>>;
+pub(super) type Response<S, Res> = iceoryx2::response::Response<S, Res, Header<Res>>;
 
 pub(super) fn client_id<S, Req, Res>(client: &Client<S, Req, Res>) -> PortId
 where
     S: Service,
-    Req: Sendable + Debug + ?Sized,
-    Res: Sendable + Debug + ?Sized,
+    Req: Payload + ?Sized,
+    Res: Payload + ?Sized,
 {
     PortId(client.id().value())
 }
@@ -87,8 +113,8 @@ where
 pub(super) fn server_id<S, Req, Res>(server: &Server<S, Req, Res>) -> PortId
 where
     S: Service,
-    Req: Sendable + Debug + ?Sized,
-    Res: Sendable + Debug + ?Sized,
+    Req: Payload + ?Sized,
+    Res: Payload + ?Sized,
 {
     PortId(server.id().value())
 }

@@ -173,6 +173,22 @@ impl Trial<'_> {
                 self.message(&action, Promise::NoResponseIsLost, seen)
                     .map_err(|breach| (format!("receive a response to {request}"), breach))
             }
+            Event::Waiting(_, true) => {
+                self.note(Promises::of(&[Promise::ActiveRequestConnection]));
+                Ok(())
+            }
+            Event::Waiting(id, false) => {
+                let what = format!("is_connected of {id}, which has just been received");
+                Err((what, broken(Promise::ActiveRequestConnection, "true", "false")))
+            }
+            Event::LetGo(_, false) => {
+                self.note(Promises::of(&[Promise::PendingResponseConnection]));
+                Ok(())
+            }
+            Event::LetGo(id, true) => {
+                let what = format!("is_connected of {id}, which all servers have let go of");
+                Err((what, broken(Promise::PendingResponseConnection, "false", "true")))
+            }
             Event::Completed(_, false) => {
                 self.note(Promises::of(&[Promise::HasResponseIsTrue]));
                 Ok(())

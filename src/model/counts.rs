@@ -18,6 +18,12 @@ impl Model {
         if loaned + most < counted {
             return false;
         }
+        self.chunks_of_client(client) >= counted
+    }
+
+    /// Chunks that the requests of a client take at most, loaned ones included, as long as no
+    /// server it sent some to is gone.
+    fn chunks_of_client(&self, client: Key) -> usize {
         let waited_for = self.pending.iter().filter(|(_, pending)| pending.client == client);
         let queued = self.in_flight.iter().filter(|((from, _), _)| *from == client);
         let held = self.active.values().filter(|active| active.client == client);
@@ -26,7 +32,29 @@ impl Model {
             .chain(queued.flat_map(|(_, queue)| queue).map(|request| request.pending))
             .chain(held.map(|active| active.pending))
             .collect();
-        loaned + requests.len() >= counted
+        self.loaned_requests_of(client) + requests.len()
+    }
+
+    /// Chunks that the responses of a server take at most, loaned ones included.
+    fn chunks_of_server(&self, server: Key) -> usize {
+        let targets = self.pending.values().filter_map(|pending| pending.targets.get(&server));
+        self.unread_responses(server)
+            + self.loaned_responses.values().filter(|loan| loan.server == server).count()
+            + self.responses.values().filter(|held| held.server == server).count()
+            + targets.map(|target| target.queue.len()).sum::<usize>()
+    }
+
+    /// Whether a port that preallocates fewer chunks than it may need, as was asked for, may
+    /// have none left. What nobody has any more can be loaned again.
+    pub(super) fn may_lack_chunks(&self, key: Key, port: &Port) -> bool {
+        let Some(preallocated) = port.preallocated else { return false };
+        // What those had who are gone comes back with the next look at who is there.
+        if self.outlived.contains(&key) || !self.killed.is_empty() {
+            return true;
+        }
+        let taken =
+            if port.is_client() { self.chunks_of_client(key) } else { self.chunks_of_server(key) };
+        taken >= preallocated
     }
 
     /// Responses of a server to pending responses that are gone while their client is not, or
@@ -39,14 +67,10 @@ impl Model {
     /// may take more chunks than it preallocates.
     pub(super) fn unread_responses_fill(&self, server: Key, port: &Port) -> bool {
         let s = &self.settings;
-        let targets = self.pending.values().filter_map(|pending| pending.targets.get(&server));
-        let taken = self.unread_responses(server)
-            + self.loaned_responses.values().filter(|loan| loan.server == server).count()
-            + self.responses.values().filter(|held| held.server == server).count()
-            + targets.map(|target| target.queue.len()).sum::<usize>();
         let per_request =
             s.max_response_buffer_size + s.max_borrowed_responses_per_pending_response + port.loans;
-        taken >= 2 * s.max_clients * s.max_active_requests_per_client * per_request
+        self.chunks_of_server(server)
+            >= 2 * s.max_clients * s.max_active_requests_per_client * per_request
     }
 
     /// Whether a known quirk may ruin the server once it holds what it would receive and all

@@ -72,6 +72,8 @@ impl Model {
             let Some(port) = self.clients.remove(&client) else { continue };
             self.expired.remove(&client);
             self.forgotten.remove(&client);
+            self.outlived
+                .extend(self.acquainted.iter().filter(|(c, _)| *c == client).map(|(_, s)| *s));
             for ((from, server), queue) in &mut self.in_flight {
                 if *from != client {
                     continue;

@@ -114,7 +114,8 @@ pub struct Model {
     unread: BTreeMap<(Key, Key), usize>,
     /// Pending responses that are gone and had hinted that they would be.
     hinted_and_gone: BTreeSet<Key>,
-    /// Clients that have outlived a server they had sent requests to.
+    /// Clients that have outlived a server they had sent requests to, and servers that have
+    /// outlived a client.
     outlived: BTreeSet<Key>,
     /// Clients, servers and active requests that have refused a loan.
     refused: BTreeSet<Key>,
@@ -166,12 +167,10 @@ struct Port {
     loans: usize,
     /// Clients: requests that may be active in parallel.
     active: usize,
-    /// It has fewer chunks than it may need, as was asked for.
-    is_reduced: bool,
+    /// Chunks it has, if they are fewer than it may need, as was asked for.
+    preallocated: Option<usize>,
     /// With a known quirk, it may have fewer chunks than it needs at any time.
     loses_chunks: bool,
-    /// It has loaned something before.
-    has_loaned: bool,
     /// The `Client` or `Server` itself still exists.
     handle: bool,
     /// Longest loan so far, in elements; at least the hint.
@@ -417,7 +416,7 @@ impl Model {
                 .clients
                 .values()
                 .chain(self.servers.values())
-                .any(|port| port.is_reduced || port.loses_chunks);
+                .any(|port| port.preallocated.is_some() || port.loses_chunks);
         // The memory of a port: one segment, or a current one and what keeps count of them.
         let segments = |port: &Port| if port.strategy.is_dynamic() { 2 } else { 1 };
         let segments = self.clients.values().chain(self.servers.values()).map(segments);

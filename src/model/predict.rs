@@ -64,16 +64,19 @@ impl Model {
             Action::LoanRequest { client, len, .. } => {
                 let loaned = self.loaned_requests_of(client);
                 let limit = self.settings.max_loaned_requests;
-                let mut prediction = predict_loan(&self.clients[&client], len, loaned, limit);
-                self.tolerate_missing_chunks(client, &self.clients[&client], &mut prediction);
-                self.tolerate_failed_growth(client, &self.clients[&client], len, &mut prediction);
+                let port = &self.clients[&client];
+                let lacks = self.may_lack_chunks(client, port);
+                let mut prediction = predict_loan(port, len, loaned, limit, lacks);
+                self.tolerate_missing_chunks(client, port, &mut prediction);
+                self.tolerate_failed_growth(client, port, len, &mut prediction);
                 prediction
             }
             Action::LoanResponse { active, len, .. } => {
                 let Active { server: server_key, failed_loans, .. } = self.active[&active];
                 let server = &self.servers[&server_key];
                 let loaned = self.loaned_responses_of(active);
-                let mut prediction = predict_loan(server, len, loaned, server.loans);
+                let lacks = self.may_lack_chunks(server_key, server);
+                let mut prediction = predict_loan(server, len, loaned, server.loans, lacks);
                 self.tolerate_missing_chunks(server_key, server, &mut prediction);
                 self.tolerate_failed_growth(server_key, server, len, &mut prediction);
                 let quirk = Switch::FailedLoanKeepsCount;
@@ -480,7 +483,13 @@ fn port_creation(
     Prediction { promise, allowed, tolerated: Vec::new() }
 }
 
-fn predict_loan(port: &Port, len: usize, loaned: usize, limit: usize) -> Prediction {
+fn predict_loan(
+    port: &Port,
+    len: usize,
+    loaned: usize,
+    limit: usize,
+    may_lack_chunks: bool,
+) -> Prediction {
     let too_many = loaned >= limit;
     let mut allowed = SmallVec::new();
     let promise = if port.strategy == Strategy::Static && len > port.hint {
@@ -493,8 +502,7 @@ fn predict_loan(port: &Port, len: usize, loaned: usize, limit: usize) -> Predict
         Promise::LoanLimit
     } else {
         allowed.push(Expected::Loaned { len });
-        if port.is_reduced && port.has_loaned {
-            // What it has loaned before may be somewhere still.
+        if may_lack_chunks {
             allowed.push(Expected::Refused("OutOfMemory"));
         }
         if len <= port.longest {

@@ -50,7 +50,7 @@ impl Model {
                     let alignment = self.settings.request_payload_alignment;
                     let port = Port {
                         active: active.unwrap_or(self.settings.max_active_requests_per_client),
-                        is_reduced: is_reduced(preallocate),
+                        preallocated: preallocate.filter(|_| is_reduced(preallocate)),
                         loses_chunks: self.loses_chunks(strategy, alignment),
                         ..Port::new(participant, *id, strategy, hint)
                     };
@@ -63,7 +63,7 @@ impl Model {
                     let alignment = self.settings.response_payload_alignment;
                     let port = Port {
                         loans,
-                        is_reduced: is_reduced(preallocate),
+                        preallocated: preallocate.filter(|_| is_reduced(preallocate)),
                         loses_chunks: self.loses_chunks(strategy, alignment),
                         ..Port::new(participant, *id, strategy, hint)
                     };
@@ -158,8 +158,10 @@ impl Model {
         self.retire();
     }
 
-    /// Whether a known quirk takes chunks from a port with this alignment of payloads.
+    /// Whether a known quirk takes chunks from a port with this alignment of payloads, or with
+    /// that of the user headers.
     fn loses_chunks(&self, strategy: Strategy, alignment: usize) -> bool {
+        let alignment = alignment.max(self.settings.payload.header_alignment());
         let is_over_aligned = alignment > align_of::<u64>();
         is_over_aligned
             && strategy.is_dynamic()
@@ -490,9 +492,8 @@ impl Port {
             hint,
             loans: 0,
             active: 0,
-            is_reduced: false,
+            preallocated: None,
             loses_chunks: false,
-            has_loaned: false,
             handle: true,
             longest: hint,
             growths: 0,
@@ -505,7 +506,6 @@ impl Port {
     }
 
     fn note_loan(&mut self, len: usize) {
-        self.has_loaned = true;
         if len > self.longest {
             self.longest = len;
             self.growths += 1;
@@ -515,7 +515,7 @@ impl Port {
     /// "A sample may be lost if the sender shuts down after reallocating its data
     /// segment" (FAQ, Losing Dynamic Data), and only then.
     pub(super) fn keeps_data_when_gone(&self) -> bool {
-        let may_grow_all_the_time = self.is_reduced || self.loses_chunks;
+        let may_grow_all_the_time = self.preallocated.is_some() || self.loses_chunks;
         !self.strategy.is_dynamic() || self.growths == 0 && !may_grow_all_the_time
     }
 }

@@ -162,12 +162,14 @@ impl Concurrent {
             enable_safe_overflow_for_responses: self.overflow,
             client_backpressure: Backpressure::RetryUntilDelivered,
             server_backpressure: Backpressure::RetryUntilDelivered,
-            // The lengths of values say nothing, and the strategy is that of the ports.
+            // The lengths of values say nothing, and the strategy is that of the ports. Nothing
+            // is aligned to more than a word.
             payload: match base.payload {
                 Payloads::Values | Payloads::ValueRequests | Payloads::ValueResponses => {
                     Payloads::Bytes
                 }
-                slices => slices,
+                Payloads::Records => Payloads::Words,
+                Payloads::Bytes | Payloads::Words => base.payload,
             },
             request_payload_alignment: 1,
             response_payload_alignment: 1,

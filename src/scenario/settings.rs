@@ -52,7 +52,7 @@ pub enum Payloads {
     /// `[u16]` requests, `[u64]` responses.
     Words,
     /// Slices of structs: requests of 24 bytes aligned to 8, responses of 3 bytes aligned
-    /// to 1.
+    /// to 1. User headers are of 64 bytes aligned to 64; all others are `u64`.
     Records,
     /// One struct of 40 bytes in either direction.
     Values,
@@ -92,6 +92,12 @@ impl Payloads {
             Self::Bytes | Self::Records | Self::ValueRequests => 1,
             Self::Words | Self::Values | Self::ValueResponses => 8,
         }
+    }
+
+    /// Alignment of the user headers, in bytes.
+    #[must_use]
+    pub fn header_alignment(self) -> usize {
+        if self == Self::Records { 64 } else { 8 }
     }
 
     /// Bytes of the larger of both elements.

@@ -140,6 +140,7 @@ impl Asking<'_> {
             }
         }
         let mut open: VecDeque<Open<version::PendingResponse<S, Req, Res>>> = VecDeque::new();
+        let mut last = None;
         let mut held = VecDeque::new();
         let mut next = sequences.start;
         let mut let_go = board.let_go[self.thread].load(Ordering::Relaxed);
@@ -209,6 +210,8 @@ impl Asking<'_> {
             {
                 self.log.push(Event::reread(done.id, Req::sent_request(&done.pending)));
                 self.log.push(Event::Completed(done.id, done.pending.has_response()));
+                // Only the last: others would be in the way of what is sent.
+                last = (next == sequences.end).then_some(done);
             }
             if !is_idle {
                 continue;
@@ -235,6 +238,10 @@ impl Asking<'_> {
             if patience.wait().is_break() {
                 return self.give_up(Event::GaveUpOnServers);
             }
+        }
+        // A request that went to a server that is gone is another matter.
+        if let Some(last) = last.take_if(|_| !traffic.early_leave) {
+            self.log.push(Event::LetGo(last.id, last.pending.is_connected()));
         }
         for (n, rush) in turn.rushes.clone().enumerate() {
             if self.rush(client, &turn.gate, n, rush).is_break() {

@@ -103,6 +103,10 @@ impl Answering<'_> {
                     board.advance();
                     self.log.push(Event::GotRequest(Observation::Received(received)));
                     if let Some(id) = intact {
+                        let waits = active.is_connected();
+                        if waits || !board.is_over() {
+                            self.log.push(Event::Waiting(id, waits));
+                        }
                         if self.respond(&active, id).is_break() {
                             board.end();
                             return self.log;

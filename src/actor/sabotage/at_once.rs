@@ -39,6 +39,34 @@ pub(super) static ALL: &[Sabotage] = &[
         },
     },
     Sabotage {
+        id: "concurrent-request-arrives-disconnected",
+        breaks: Promise::ActiveRequestConnection,
+        what: "a request that threads send at the same time as others says nobody waits for it",
+        trick: || {
+            alter(|event| match event {
+                Event::Waiting(_, waits) => {
+                    *waits = false;
+                    true
+                }
+                _ => false,
+            })
+        },
+    },
+    Sabotage {
+        id: "concurrent-request-stays-connected",
+        breaks: Promise::PendingResponseConnection,
+        what: "a request that threads send at the same time as others stays connected for ever",
+        trick: || {
+            alter(|event| match event {
+                Event::LetGo(_, connected) => {
+                    *connected = true;
+                    true
+                }
+                _ => false,
+            })
+        },
+    },
+    Sabotage {
         id: "concurrent-loan-beyond-the-limit",
         breaks: Promise::LoanLimit,
         what: "threads that loan at the same time get one request more than there may be",

@@ -61,6 +61,7 @@ fn ideal(traffic: &Concurrent) -> Logs {
             }
             log.push(Event::Completed(id, false));
         }
+        log.push(Event::LetGo(Concurrent::request(n, traffic.requests - 1), false));
         let limit = traffic.settings(&Settings::default()).max_loaned_requests;
         log.push(Event::Rushed(0, limit, Observation::Refused("ExceedsMaxLoans".to_owned())));
         logs.threads.push((client(n), log));
@@ -71,6 +72,7 @@ fn ideal(traffic: &Concurrent) -> Logs {
             for n in 0..traffic.clients {
                 let id = Concurrent::request(n, sequence);
                 log.push(Event::GotRequest(received(traffic, id, client(n))));
+                log.push(Event::Waiting(id, true));
                 for nth in 0..traffic.responses {
                     let id = Concurrent::response(id, s, nth);
                     let origin = port(server(s));
@@ -345,6 +347,25 @@ fn what_a_message_is_made_of_is_looked_at() {
         events[at] = Event::Completed(Concurrent::request(0, 0), true);
     };
     assert_eq!(broken_by(announced), Promise::HasResponseIsTrue);
+}
+
+#[test]
+fn a_request_is_connected_from_its_arrival_until_all_servers_let_go_of_it() {
+    let turned = |thread, is: fn(&Event) -> bool| {
+        broken_by(move |logs: &mut Logs| {
+            let (at, events) = first(logs, thread, is);
+            match &mut events[at] {
+                Event::Waiting(_, connected) | Event::LetGo(_, connected) => {
+                    *connected = !*connected;
+                }
+                other => panic!("{other:?}"),
+            }
+        })
+    };
+    let arrival = turned(SERVER, |event| matches!(event, Event::Waiting(..)));
+    assert_eq!(arrival, Promise::ActiveRequestConnection);
+    let end = turned(CLIENT, |event| matches!(event, Event::LetGo(..)));
+    assert_eq!(end, Promise::PendingResponseConnection);
 }
 
 #[test]
