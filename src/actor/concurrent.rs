@@ -111,6 +111,9 @@ pub enum Event {
     /// As many requests were loaned at the same time as a thread could get: which rush of its
     /// client this was, how many it got, and why not one more.
     Rushed(usize, usize, Observation),
+    /// Threads of a client loaned and dropped as fast as they could: how many requests were
+    /// loaned at the same time at least, and why not one more.
+    Scrambled(usize, Observation),
     /// As many responses to one request were loaned as could be, after others had been loaned
     /// while another thread dropped them: how many there were, and why not one more.
     HandedOn(usize, Observation),
@@ -153,6 +156,12 @@ impl Logs {
 /// What the threads know of each other.
 #[derive(Debug, Default)]
 struct Board {
+    /// Who opens the service as soon as all have come this far.
+    starters: usize,
+    /// Who has come this far.
+    started: AtomicUsize,
+    /// Somebody is there until all is over.
+    is_kept: AtomicBool,
     /// One has seen something that must not be, or has given up.
     is_over: AtomicBool,
     /// Messages sent and received.
@@ -178,6 +187,21 @@ struct Board {
 }
 
 impl Board {
+    /// Waits for those who open the service at the same time; later ones find it open.
+    fn await_others(&self) {
+        self.started.fetch_add(1, Ordering::AcqRel);
+        while self.started.load(Ordering::Acquire) < self.starters && !self.is_over() {
+            thread::yield_now();
+        }
+    }
+
+    /// Waits for whoever stays: who comes while the last one goes may be refused.
+    fn await_keeper(&self) {
+        while !self.is_kept.load(Ordering::Acquire) && !self.is_over() {
+            thread::yield_now();
+        }
+    }
+
     fn advance(&self) {
         self.progress.fetch_add(1, Ordering::Relaxed);
     }
@@ -251,6 +275,8 @@ impl<'a> Patience<'a> {
 struct Gate {
     threads: usize,
     arrived: AtomicUsize,
+    /// Requests they have loaned at the moment, or fewer.
+    loaned: AtomicUsize,
 }
 
 impl Gate {
@@ -302,7 +328,9 @@ where
 {
     let traffic = traffic.bounded();
     let none = || (0..traffic.clients * traffic.threads).map(|_| AtomicUsize::new(0)).collect();
+    let late = (0..traffic.servers).filter(|server| traffic.comes_late(*server)).count();
     let board = Arc::new(Board {
+        starters: traffic.clients + traffic.servers - late + 1,
         clients_left: AtomicUsize::new(traffic.clients),
         let_go: none(),
         let_go_by_leaver: none(),
@@ -320,14 +348,6 @@ where
         board: Arc::clone(&board),
         logs,
     };
-    // Who comes while the last one goes may be refused; somebody is always there.
-    let keeper = match join::<S, Req, Res>(&setting) {
-        Ok(opened) => opened,
-        Err(error) => {
-            let who = Who::Server { port: 0, thread: 0 };
-            return Ok(Logs { threads: vec![(who, vec![Event::NotCreated(error)])], stuck: 0 });
-        }
-    };
     let mut handles = Vec::new();
     for port in 0..traffic.servers {
         let setting = setting.clone();
@@ -337,6 +357,13 @@ where
         let setting = setting.clone();
         handles.push(thread::spawn(move || client::live::<S, Req, Res>(&setting, port)));
     }
+    let keeper = enter::<S, Req, Res>(&setting)
+        .inspect(|_| board.is_kept.store(true, Ordering::Release))
+        .map_err(|error| {
+            board.end();
+            let who = Who::Server { port: 0, thread: 0 };
+            let _ = setting.logs.send(vec![(who, vec![Event::NotCreated(error)])]);
+        });
     drop(setting);
     let mut all = Logs::default();
     let mut over_since: Option<Instant> = None;
@@ -396,11 +423,25 @@ where
     Res: Payload + ?Sized,
     version::Builder<S, Req, Res>: Obtain<S, Req, Res>,
 {
+    let opened = enter(setting)?;
+    setting.board.await_keeper();
+    Ok(opened)
+}
+
+/// A node that opens the service or creates it, whoever is first.
+fn enter<S, Req, Res>(setting: &Setting) -> Result<Opened<S, Req, Res>, String>
+where
+    S: Service,
+    Req: Payload + ?Sized,
+    Res: Payload + ?Sized,
+    version::Builder<S, Req, Res>: Obtain<S, Req, Res>,
+{
     let node = NodeBuilder::new()
         .config(&setting.config)
         .create::<S>()
         .map_err(|error| format!("{error:?}"))?;
     let builder = open::service::<S, Req, Res>(&node, &setting.service);
+    setting.board.await_others();
     let factory = open::with_settings(builder, &setting.settings).obtain(OpenMode::OpenOrCreate)?;
     Ok((node, factory))
 }

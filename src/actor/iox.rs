@@ -2,7 +2,10 @@
 
 use std::path::Path;
 
-use iceoryx2::{port::update_connections::UpdateConnections, prelude::*};
+use iceoryx2::{
+    port::update_connections::UpdateConnections, prelude::*,
+    service::port_factory::request_response,
+};
 use litemap::LiteMap;
 
 use super::{
@@ -33,7 +36,20 @@ pub fn silence() {
 pub type Ipc = InProcess<ipc::Service>;
 
 /// A node, which lives as long as it is here, and what it opened.
-type Participant<S, Req, Res> = (Node<S>, version::Factory<S, Req, Res>);
+#[derive(Debug)]
+struct Participant<S, Req, Res>
+where
+    S: Service,
+    Req: Payload + ?Sized,
+    Res: Payload + ?Sized,
+{
+    node: Node<S>,
+    factory: version::Factory<S, Req, Res>,
+    /// Another service, which nobody else opens: it has to go with the node as well.
+    _aside: Option<Aside<S>>,
+}
+
+type Aside<S> = request_response::PortFactory<S, u8, (), u8, ()>;
 
 /// All objects of one run that live in this process.
 #[derive(Debug)]
@@ -46,6 +62,8 @@ where
     config: Config,
     service: ServiceName,
     settings: Settings,
+    /// Participants have another service each.
+    has_aside: bool,
     participants: LiteMap<Key, Participant<S, Req, Res>>,
     clients: LiteMap<Key, version::Client<S, Req, Res>>,
     servers: LiteMap<Key, version::Server<S, Req, Res>>,
@@ -148,6 +166,7 @@ where
             config,
             service,
             settings,
+            has_aside: false,
             participants: LiteMap::new(),
             clients: LiteMap::new(),
             servers: LiteMap::new(),
@@ -172,22 +191,32 @@ where
             Err(error) => return Observation::Refused(error),
         };
         match self.open(&node, how, require, creates) {
-            Ok(factory) => {
-                self.participants.insert(new, (node, factory));
-                Observation::Done
-            }
+            Ok(factory) => match self.has_aside.then(|| self.aside(&node, new)).transpose() {
+                Ok(_aside) => {
+                    self.participants.insert(new, Participant { node, factory, _aside });
+                    Observation::Done
+                }
+                Err(error) => Observation::Refused(error),
+            },
             Err(error) => Observation::Refused(error),
         }
     }
 
-    /// Somebody comes, looks at the service and goes. Nobody cleans up in passing: the config
-    /// of the sandbox says so, for nodes that are created or dropped and for services that are
-    /// opened.
-    fn visit(&self) {
+    fn aside(&self, node: &Node<S>, participant: Key) -> Result<Aside<S>, String> {
+        let name = ServiceName::new(&format!("{}/aside/{participant}", self.service));
+        let name = name.map_err(|error| format!("{error:?}"))?;
+        let builder = node.service_builder(&name).request_response::<u8, u8>();
+        builder.create().map_err(|error| format!("a service aside: {error:?}"))
+    }
+
+    /// Somebody comes, looks at the service and goes, and somebody who is here opens it once
+    /// more: the config says who of them cleans up in passing, if anybody does.
+    fn visit(&self, witness: &Node<S>) {
         if let Ok(node) = presence::node::<S>(&self.config) {
             // The dead may be counted among the nodes, and leave no room for another.
             let _ = self.open(&node, OpenMode::Open, None, false);
         }
+        let _ = self.open(witness, OpenMode::Open, None, false);
     }
 
     fn open(
@@ -338,12 +367,12 @@ where
             Action::Join { new, how, require, creates } => self.join(new, how, require, creates),
             Action::Leave { participant } => return forget(&mut self.participants, participant),
             Action::Kill { witness, .. } => {
-                self.visit();
-                version::clean_up(&object(&self.participants, witness)?.0, &self.config)
-                    .unwrap_or_else(Observation::Refused)
+                let node = &object(&self.participants, witness)?.node;
+                self.visit(node);
+                version::clean_up(node, &self.config).unwrap_or_else(Observation::Refused)
             }
             Action::CreateClient { participant, new, strategy, hint, preallocate, active } => {
-                let factory = &object(&self.participants, participant)?.1;
+                let factory = &object(&self.participants, participant)?.factory;
                 match self.create_client(
                     factory,
                     Memory { strategy: Some(strategy), hint },
@@ -358,7 +387,7 @@ where
                 }
             }
             Action::CreateServer { participant, new, strategy, hint, loans, preallocate } => {
-                let factory = &object(&self.participants, participant)?.1;
+                let factory = &object(&self.participants, participant)?.factory;
                 match self.create_server(
                     factory,
                     Memory { strategy: Some(strategy), hint },
@@ -459,7 +488,7 @@ where
                 Err(error) => refused(error),
             },
             Action::InspectService { participant } => self
-                .inspect(&object(&self.participants, participant)?.1)
+                .inspect(&object(&self.participants, participant)?.factory)
                 .unwrap_or_else(Observation::Refused),
             Action::UpdateClient { client } => {
                 done(object(&self.clients, client)?.update_connections())
@@ -503,7 +532,14 @@ where
     }
 
     fn mapped_objects(&mut self) -> Result<usize, HostError> {
-        Ok(census::mapped_objects(&self.config.global.prefix.to_string())?)
+        let mapped = census::mapped_objects(&self.config.global.prefix.to_string())?;
+        // Nobody asked for what is aside: of a service without ports its list of them is mapped.
+        let aside = if self.has_aside { self.participants.len() } else { 0 };
+        Ok(mapped.saturating_sub(aside))
+    }
+
+    fn open_aside(&mut self) {
+        self.has_aside = true;
     }
 
     fn aftermath(&mut self) -> Result<Option<Aftermath>, HostError> {

@@ -447,6 +447,10 @@ pub trait Host {
         Ok(None)
     }
 
+    /// From now on every participant has another service as well, of its own and of no use, for
+    /// as long as it is there.
+    fn open_aside(&mut self) {}
+
     /// Whether a participant has a process of its own, which can be killed.
     fn can_kill(&self) -> bool {
         false

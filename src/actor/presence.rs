@@ -39,8 +39,8 @@ pub struct Aftermath {
     pub crowded_out: Option<String>,
 }
 
-/// Bytes after which names begin to differ.
-const FAR: usize = 100;
+/// Bytes of the longest names.
+const LONGEST: usize = 255;
 
 /// The name of every node.
 const NAME: &str = "gauntlet";
@@ -115,9 +115,10 @@ pub(super) fn settle_beside<S: Service>(node: &Node<S>, name: &ServiceName) -> R
             .map_err(|e| refused("a service with a longer name", &e))
     };
     let _longer = create("0")?;
-    // Names that differ in nothing but their end, far from the beginning.
-    let _far = create(&format!("{:0>1$}", "left", FAR))?;
-    let _further = create(&format!("{:0>1$}", "right", FAR))?;
+    // Names that differ in nothing but their last byte, as far from the beginning as can be.
+    let rest = LONGEST - name.as_str().len();
+    let _left = create(&format!("{:0>rest$}", "l"))?;
+    let _right = create(&format!("{:0>rest$}", "r"))?;
     Ok(())
 }
 

@@ -333,7 +333,10 @@ fn answer(
         }
         Request::Host { config, service, settings, variant } => {
             let domain = Domain::of_config(&config).map_err(harness)?;
-            *host = Some((open(&config, &service, *settings, sabotage, &domain, variant)?, domain));
+            let mut hosted = open(&config, &service, *settings, sabotage, &domain, variant)?;
+            // Who is killed must not leave that either.
+            hosted.open_aside();
+            *host = Some((hosted, domain));
             Reply::Ready
         }
         Request::Perform(action) => {

@@ -14,7 +14,7 @@ use iceoryx2::{
 };
 
 use super::{ListedPort, Observation, PortId, message::Payload};
-use crate::scenario::{Backpressure, Scenario, Step};
+use crate::scenario::{Backpressure, CleanUp, Scenario, Step};
 
 /// Version of the iceoryx2 this crate is compiled against.
 pub const IOX2_VERSION: &str = env!("GAUNTLET_IOX2_VERSION");
@@ -298,6 +298,9 @@ pub fn backpressure_value(strategy: Backpressure) -> &'static str {
 /// Whether a config file can set the allocation strategies of clients and servers.
 pub const HAS_STRATEGY_KEYS: bool = cfg!(iox2_at_least_0_9);
 
+/// Whether a config file can let iceoryx2 clean up after the dead when a service is opened.
+pub const HAS_CLEAN_UP_ON_OPEN: bool = cfg!(iox2_at_least_0_9);
+
 /// Whether the number of preallocated chunks can be reduced.
 pub const HAS_PREALLOCATION: bool = cfg!(iox2_at_least_0_9);
 
@@ -343,6 +346,9 @@ pub fn lacks(version: &semver::Version, scenario: &Scenario) -> Option<&'static 
     let by_key = service.client_allocation_strategy.or(service.server_allocation_strategy);
     if by_key.is_some() && !has(9) {
         return Some("client- and server-allocation-strategy in a config file");
+    }
+    if service.clean_up == CleanUp::OnOpen && !has(9) {
+        return Some("cleanup-dead-nodes-on-open in a config file");
     }
     let repeated = scenario.repeat.iter().flat_map(|repeat| &repeat.steps);
     scenario.steps.iter().chain(repeated).find_map(lacks)

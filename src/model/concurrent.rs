@@ -45,14 +45,20 @@ pub fn judge(
     let traffic = &traffic.bounded();
     let settings = traffic.settings(settings);
     let all_are_back = logs.stuck == 0;
-    let mut trial = Trial { traffic, sent: sent(logs), all_are_back, checked: Promises::default() };
+    let mut trial = Trial {
+        traffic,
+        limit: settings.max_loaned_requests,
+        sent: sent(logs),
+        all_are_back,
+        checked: Promises::default(),
+    };
     let verdict = trial
         .each_event(logs)
         .and_then(|()| trial.order_and_number(logs))
         .and_then(|()| trial.losses(logs))
         .and_then(|()| trial.bequests(quirks, logs))
         .and_then(|()| trial.newest(logs))
-        .and_then(|()| trial.rushes(logs, settings.max_loaned_requests));
+        .and_then(|()| trial.rushes(logs));
     match verdict {
         Err((action, breach)) => Verdict::Broken(action, breach),
         Ok(()) if logs.stuck > 0 => Verdict::Stopped(HostError::Hung(patience_in_ms())),
@@ -99,6 +105,8 @@ fn broken(promise: Promise, expected: impl ToString, observed: impl ToString) ->
 
 struct Trial<'a> {
     traffic: &'a Concurrent,
+    /// Requests that may be loaned by a client in parallel.
+    limit: usize,
     sent: BTreeMap<MessageId, PortId>,
     /// Whether all that was sent is known.
     all_are_back: bool,
@@ -207,10 +215,25 @@ impl Trial<'_> {
             }
             // What each thread got says something only together with the others.
             Event::Rushed(..) => Ok(()),
+            Event::Scrambled(most, refused) => self.scrambled(*most, refused),
             Event::HandedOn(granted, refused) => self.handed_on(*granted, refused),
             // What is missing is found by counting.
             Event::GaveUp(..) | Event::GaveUpOnServers => Ok(()),
         }
+    }
+
+    /// However threads loan and drop, there are never more than may be.
+    fn scrambled(&mut self, most: usize, refused: &Observation) -> Found {
+        let what = || "loan and drop as fast as all its threads can".to_owned();
+        if most > self.limit {
+            let expected = format!("{} loan(s) at the same time", self.limit);
+            return Err((what(), broken(Promise::LoanLimit, expected, format!("{most} loan(s)"))));
+        }
+        let (key, id) = (Key::default(), MessageId::default());
+        let form = LoanForm::default();
+        let action = Action::LoanRequest { client: key, new: key, id, len: 0, form };
+        let error = Expected::Refused("ExceedsMaxLoans");
+        self.hold(&action, Promise::LoanLimit, error, refused).map_err(|breach| (what(), breach))
     }
 
     /// Whoever drops a loaned response gives it back.
@@ -423,7 +446,8 @@ impl Trial<'_> {
     }
 
     /// Threads that loan at the same time get exactly as many as there may be, all together.
-    fn rushes(&mut self, logs: &Logs, limit: usize) -> Found {
+    fn rushes(&mut self, logs: &Logs) -> Found {
+        let limit = self.limit;
         let error = Expected::Refused("ExceedsMaxLoans");
         let mut granted: BTreeMap<(usize, usize), usize> = BTreeMap::new();
         for (who, events) in &logs.threads {

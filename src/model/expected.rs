@@ -142,8 +142,11 @@ pub enum Expected {
         /// `has_requests`.
         has_requests: Option<bool>,
     },
-    /// One dead node was found and cleaned up.
-    CleanedUp,
+    /// So many dead nodes were found and cleaned up.
+    CleanedUp {
+        /// How many.
+        dead: usize,
+    },
     /// State of the service.
     Service {
         /// How many nodes use it.
@@ -200,7 +203,7 @@ impl fmt::Display for Expected {
                 range(&clients.count()),
                 range(&servers.count())
             ),
-            Self::CleanedUp => f.write_str("1 dead node, cleaned up"),
+            Self::CleanedUp { dead } => write!(f, "{dead} dead node(s), cleaned up"),
             Self::Refused(name) => f.write_str(name),
         }
     }

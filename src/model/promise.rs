@@ -165,9 +165,9 @@ promises! {
     ServicesAreToldApart = "services-are-told-apart", ConformanceTested, "conformance: service same_name_with_different_messaging_pattern_is_allowed; service/service_hash.rs ServiceHash":
         "services of another name, or of the same name and another messaging pattern, are other services";
     DeadNodeIsListed = "dead-node-is-listed", Documented, "node/mod.rs NodeState::Dead, Node::list; config.rs cleanup_dead_nodes_on_creation, _on_destruction, _on_open":
-        "the node of a process that died without dropping it is listed as dead until somebody cleans up, which nobody does in passing where the config says so";
-    DeadNodeIsCleanedUp = "dead-node-is-cleaned-up", Documented, "node/mod.rs Node::try_cleanup_dead_nodes":
-        "cleaning up removes the dead node with all it had from the system and from its services, and counts it";
+        "the node of a process that died without dropping it is listed as dead until somebody cleans up, which nobody does in passing unless the config says so";
+    DeadNodeIsCleanedUp = "dead-node-is-cleaned-up", Documented, "node/mod.rs Node::try_cleanup_dead_nodes; config.rs cleanup_dead_nodes_on_creation, _on_destruction, _on_open":
+        "cleaning up removes the dead node with all it had from the system and from its services, and counts it; so does whoever creates or drops a node or opens the service, as the config says";
     SettingsAreKept = "settings-are-kept", Documented, "service/static_config/request_response.rs; port/client.rs and port/server.rs initial_max_slice_len, backpressure_strategy, max_active_requests":
         "the service and its ports report the settings they were created with";
     NothingIsLeftBehind = "nothing-is-left-behind", Documented, "FAQ: How To Define Custom Data Types":

@@ -45,7 +45,7 @@ mod step;
 use serde::{Deserialize, Serialize};
 
 pub use concurrent::Concurrent;
-pub use settings::{Backpressure, Payloads, Settings, SettingsVia};
+pub use settings::{Backpressure, CleanUp, Payloads, Settings, SettingsVia};
 pub use step::{
     LoanForm, MORE_THAN_NEEDED, Nth, OpenMode, PayloadType, Requirement, Step, is_reduced,
 };

@@ -28,6 +28,22 @@ pub enum Backpressure {
     DiscardData,
 }
 
+/// When iceoryx2 cleans up after the dead in passing, as a config file says. Where it does not,
+/// somebody has to ask for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CleanUp {
+    /// Never.
+    #[default]
+    OnRequest,
+    /// When somebody creates a node.
+    OnCreation,
+    /// When somebody drops a node.
+    OnDestruction,
+    /// When somebody opens the service, in releases that have such a key.
+    OnOpen,
+}
+
 /// What requests and responses are made of. A length counts elements; a single value has
 /// length 1, its port no hint, and a strategy only if the config file sets one.
 #[derive(
@@ -149,6 +165,8 @@ pub struct Settings {
     /// no port.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub server_max_loaned_responses_per_request: Option<usize>,
+    /// Of consequence only where a participant is killed.
+    pub clean_up: CleanUp,
 }
 
 impl Default for Settings {
@@ -176,6 +194,7 @@ impl Default for Settings {
             client_allocation_strategy: None,
             server_allocation_strategy: None,
             server_max_loaned_responses_per_request: None,
+            clean_up: CleanUp::OnRequest,
         }
     }
 }
@@ -197,6 +216,7 @@ impl Settings {
                 settings.strategy_of_clients(),
                 settings.strategy_of_servers(),
                 settings.server_max_loaned_responses_per_request,
+                settings.clean_up_key(),
             )
         };
         if self.via == SettingsVia::Builder && others(self) == others(&default) {
@@ -223,7 +243,24 @@ impl Settings {
         if self.via == SettingsVia::ConfigFile {
             fragment += &self.limits_as_keys();
         }
+        if let Some((section, key)) = self.clean_up_key() {
+            fragment += &format!("[global.{section}]\n{key} = true\n");
+        }
         Some(fragment)
+    }
+
+    /// Section below `global` and name of the key that lets iceoryx2 clean up in passing, if
+    /// one does.
+    #[must_use]
+    pub fn clean_up_key(&self) -> Option<(&'static str, &'static str)> {
+        match self.clean_up {
+            CleanUp::OnCreation => Some(("node", "cleanup-dead-nodes-on-creation")),
+            CleanUp::OnDestruction => Some(("node", "cleanup-dead-nodes-on-destruction")),
+            CleanUp::OnOpen if version::HAS_CLEAN_UP_ON_OPEN => {
+                Some(("service", "cleanup-dead-nodes-on-open"))
+            }
+            CleanUp::OnOpen | CleanUp::OnRequest => None,
+        }
     }
 
     /// The strategy of every client, where the config file sets it.

@@ -9,7 +9,7 @@
 use std::{fs, path::Path};
 
 use iox2_gauntlet::{
-    actor::{Action, Host, Key, Observation, iox::InProcess, version},
+    actor::{Action, Host, Key, Observation, iox, variant::Variant, version},
     campaign,
     model::Promise,
     payload::MessageId,
@@ -17,6 +17,7 @@ use iox2_gauntlet::{
     sandbox::{Owner, Sandbox},
     scenario::{LoanForm, OpenMode, Scenario, Settings, SettingsVia, Strategy},
 };
+use strum::IntoEnumIterator as _;
 
 use crate::jury::{keeps_its_promises, observed, shrunk_and_saved, strict_runner, traced};
 
@@ -272,31 +273,35 @@ fn every_fixture_about_limits_is_judged_here() {
     assert_eq!(of_limits.count(), LIMITS.len() - 2);
 }
 
-type Ipc = InProcess<iceoryx2::prelude::ipc::Service>;
-
 /// A participant of a domain, and its client.
 const PARTICIPANT: Key = Key(1);
 const CLIENT: Key = Key(2);
 const SERVER: Key = Key(3);
 
-fn perform(host: &mut Ipc, action: Action) -> Observation {
+fn perform(host: &mut dyn Host, action: Action) -> Observation {
     host.perform(PARTICIPANT, &action).unwrap()
 }
 
-fn create_service(sandbox: &Sandbox) -> Ipc {
+fn create_service(sandbox: &Sandbox, variant: Variant) -> Box<dyn Host> {
     let settings = Settings { max_clients: 1, max_servers: 1, ..Settings::default() };
-    let mut host = Ipc::new(&sandbox.config_path(), "the same name", settings).unwrap();
+    let config = sandbox.config_path();
+    let mut host = iox::host(variant, &config, "the same name", settings).unwrap();
     let how = OpenMode::Create;
-    let joined =
-        perform(&mut host, Action::Join { new: PARTICIPANT, how, require: None, creates: true });
+    let join = Action::Join { new: PARTICIPANT, how, require: None, creates: true };
+    let joined = perform(host.as_mut(), join);
     assert_eq!(joined, Observation::Done, "created, so no other domain's is in the way");
     host
 }
 
 #[test]
 fn two_domains_with_one_service_name_do_not_see_each_other() {
+    Variant::iter().for_each(two_domains_do_not_see_each_other);
+}
+
+fn two_domains_do_not_see_each_other(variant: Variant) {
     let (here, there) = (Sandbox::new().unwrap(), Sandbox::new().unwrap());
-    let (mut near, mut far) = (create_service(&here), create_service(&there));
+    let (mut near, mut far) = (create_service(&here, variant), create_service(&there, variant));
+    let (near, far) = (near.as_mut(), far.as_mut());
     let (strategy, hint) = (Strategy::BestFit, 8);
     let create = Action::CreateClient {
         participant: PARTICIPANT,
@@ -306,7 +311,7 @@ fn two_domains_with_one_service_name_do_not_see_each_other() {
         preallocate: None,
         active: None,
     };
-    for host in [&mut near, &mut far] {
+    for host in [&mut *near, &mut *far] {
         let created = perform(host, create.clone());
         assert!(matches!(created, Observation::PortCreated { hint: 8, .. }), "{created:?}");
     }
@@ -318,29 +323,33 @@ fn two_domains_with_one_service_name_do_not_see_each_other() {
         loans: 1,
         preallocate: None,
     };
-    perform(&mut far, create);
+    perform(far, create);
 
-    let counts =
-        |host: &mut Ipc| match perform(host, Action::InspectService { participant: PARTICIPANT }) {
-            Observation::Service { clients, servers, .. } => (clients, servers),
-            other => panic!("{other:?}"),
-        };
-    assert_eq!((counts(&mut near), counts(&mut far)), ((1, 0), (1, 1)));
+    let counts = |host: &mut dyn Host| match perform(
+        host,
+        Action::InspectService { participant: PARTICIPANT },
+    ) {
+        Observation::Service { clients, servers, .. } => (clients, servers),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!((counts(near), counts(far)), ((1, 0), (1, 1)));
 
     let (request, pending, id) = (Key(4), Key(5), MessageId::new(1));
     let form = LoanForm::Default;
     let loan = Action::LoanRequest { client: CLIENT, new: request, id, len: 100, form };
-    let send = |host: &mut Ipc| {
+    let send = |host: &mut dyn Host| {
         perform(host, loan.clone());
         perform(host, Action::SendRequest { request, new: pending })
     };
-    assert_eq!(send(&mut near), Observation::Sent { servers: 0 });
+    assert_eq!(send(near), Observation::Sent { servers: 0 });
     let receive = Action::ReceiveRequest { server: SERVER, new: Key(6) };
-    assert_eq!(perform(&mut far, receive.clone()), Observation::Nothing);
-    assert_eq!(send(&mut far), Observation::Sent { servers: 1 });
-    let received = perform(&mut far, receive);
+    assert_eq!(perform(far, receive.clone()), Observation::Nothing);
+    assert_eq!(send(far), Observation::Sent { servers: 1 });
+    let received = perform(far, receive);
     assert!(matches!(received, Observation::Received(_)), "{received:?}");
-    assert_confined();
+    if matches!(variant, Variant::Ipc | Variant::IpcThreadsafe) {
+        assert_confined();
+    }
 }
 
 /// What iceoryx2 maps in this process belongs to the domain of some sandbox: not only services

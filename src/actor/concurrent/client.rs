@@ -5,13 +5,19 @@ use std::{
     collections::VecDeque,
     ops::{ControlFlow, Range},
     sync::atomic::{AtomicUsize, Ordering},
+    time::{Duration, Instant},
 };
 
 use iceoryx2::prelude::*;
 
 use super::{EndOnPanic, Event, Gate, Patience, Setting, Share, Who, join, memory_of, wanted};
 use crate::{
-    actor::{Observation, PortId, arrival, message::Payload, open::Obtain, version},
+    actor::{
+        Observation, PortId, arrival,
+        message::{Payload, Wanted},
+        open::Obtain,
+        version,
+    },
     payload::MessageId,
     scenario::{Concurrent, concurrent::WINDOW},
 };
@@ -84,13 +90,16 @@ impl Turn {
         Self {
             sequences: share(turn)..share(turn + 1),
             rushes: turn * traffic.rushes..(turn + 1) * traffic.rushes,
-            gate: Gate { threads, arrived: AtomicUsize::new(0) },
+            gate: Gate { threads, arrived: AtomicUsize::new(0), loaned: AtomicUsize::new(0) },
         }
     }
 }
 
 /// Requests of which the shortest is loaned in a rush.
 const SOME: usize = 16;
+
+/// How long threads loan and drop before they loan together.
+const SCRAMBLING: Duration = Duration::from_millis(5);
 
 /// A request that waits for its responses.
 struct Open<P> {
@@ -243,13 +252,38 @@ impl Asking<'_> {
         if let Some(last) = last.take_if(|_| !traffic.early_leave) {
             self.log.push(Event::LetGo(last.id, last.pending.is_connected()));
         }
-        for (n, rush) in turn.rushes.clone().enumerate() {
-            if self.rush(client, &turn.gate, n, rush).is_break() {
-                board.end();
-                break;
-            }
+        if !turn.rushes.is_empty() && self.rushes(client, turn).is_break() {
+            board.end();
         }
         self.log
+    }
+
+    fn rushes<S, Req, Res>(
+        &mut self,
+        client: &version::Client<S, Req, Res>,
+        turn: &Turn,
+    ) -> ControlFlow<()>
+    where
+        S: Service,
+        Req: Payload + ?Sized,
+        Res: Payload + ?Sized,
+    {
+        // The traffic of the others needs loans as well.
+        turn.gate.pass(1, &self.setting.board)?;
+        let (most, refused) = self.scramble(client, &turn.gate);
+        self.log.push(Event::Scrambled(most, refused));
+        turn.rushes
+            .clone()
+            .enumerate()
+            .try_for_each(|(n, rush)| self.rush(client, &turn.gate, n, rush))
+    }
+
+    /// The loan of a short message: the shorter they are, the closer together they are loaned.
+    fn wanted_in_a_rush(&self) -> Wanted {
+        let Setting { traffic, settings, .. } = self.setting;
+        let some = (0..SOME).map(|sequence| Concurrent::request(self.thread, sequence));
+        let id = some.min_by_key(|id| traffic.len_of(*id)).unwrap_or_default();
+        wanted(traffic, id, settings.request_payload_alignment)
     }
 
     /// Loans together with the other threads until there is no more.
@@ -265,18 +299,15 @@ impl Asking<'_> {
         Req: Payload + ?Sized,
         Res: Payload + ?Sized,
     {
-        let Setting { traffic, board, settings, .. } = self.setting;
-        // The shorter they are, the closer together they are loaned.
-        let some = (0..SOME).map(|sequence| Concurrent::request(self.thread, sequence));
-        let id = some.min_by_key(|id| traffic.len_of(*id)).unwrap_or_default();
-        let wanted = wanted(traffic, id, settings.request_payload_alignment);
+        let Setting { board, settings, .. } = self.setting;
+        let wanted = self.wanted_in_a_rush();
         let mut loans = Vec::new();
-        gate.pass(2 * n + 1, board)?;
+        gate.pass(2 * n + 2, board)?;
         let refused = loop {
             let (loan, observation) = Req::loan_request(client, wanted);
             match loan {
                 Some(loan) if loans.len() <= settings.max_loaned_requests => {
-                    self.log.push(Event::Loaned(id, wanted.form, observation));
+                    self.log.push(Event::Loaned(wanted.id, wanted.form, observation));
                     loans.push(loan);
                 }
                 _ => break observation,
@@ -284,7 +315,44 @@ impl Asking<'_> {
         };
         self.log.push(Event::Rushed(rush, loans.len(), refused));
         board.advance();
-        gate.pass(2 * n + 2, board)
+        gate.pass(2 * n + 3, board)
+    }
+
+    /// Loans as much as there is and drops it, again and again, while the other threads do the
+    /// same: how many requests were loaned at the same time, and why not one more.
+    fn scramble<S, Req, Res>(
+        &self,
+        client: &version::Client<S, Req, Res>,
+        gate: &Gate,
+    ) -> (usize, Observation)
+    where
+        S: Service,
+        Req: Payload + ?Sized,
+        Res: Payload + ?Sized,
+    {
+        let limit = self.setting.settings.max_loaned_requests;
+        let wanted = self.wanted_in_a_rush();
+        let mut most = 0;
+        let started = Instant::now();
+        loop {
+            let mut loans = Vec::new();
+            // Counted once it is loaned and no more before it is dropped.
+            let refused = loop {
+                let (loan, observation) = Req::loan_request(client, wanted);
+                let Some(loan) = loan else { break observation };
+                loans.push(loan);
+                most = most.max(gate.loaned.fetch_add(1, Ordering::AcqRel) + 1);
+                if most > limit {
+                    break observation;
+                }
+            };
+            gate.loaned.fetch_sub(loans.len(), Ordering::AcqRel);
+            let is_as_always =
+                matches!(&refused, Observation::Refused(why) if why.contains("ExceedsMaxLoans"));
+            if !is_as_always || started.elapsed() > SCRAMBLING || self.setting.board.is_over() {
+                return (most, refused);
+            }
+        }
     }
 
     fn send<S, Req, Res>(

@@ -81,6 +81,20 @@ pub(super) static ALL: &[Sabotage] = &[
         },
     },
     Sabotage {
+        id: "loans-and-drops-at-once-exceed-the-limit",
+        breaks: Promise::LoanLimit,
+        what: "threads that loan and drop as fast as they can have one request too many for a moment",
+        trick: || {
+            alter(|event| match event {
+                Event::Scrambled(most, _) => {
+                    *most += 100;
+                    true
+                }
+                _ => false,
+            })
+        },
+    },
+    Sabotage {
         id: "response-another-thread-drops-counts-on",
         breaks: Promise::LoanLimit,
         what: "a loaned response that another thread drops is not given back",

@@ -268,6 +268,10 @@ impl Host for Saboteur {
         trick.aftermath(&mut stage)
     }
 
+    fn open_aside(&mut self) {
+        self.host.open_aside();
+    }
+
     fn at_once(
         &mut self,
         traffic: &Concurrent,

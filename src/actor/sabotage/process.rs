@@ -65,6 +65,19 @@ pub(super) static ALL: &[Sabotage] = &[
         },
     },
     Sabotage {
+        id: "nobody-cleans-up-in-passing",
+        breaks: Promise::DeadNodeIsCleanedUp,
+        what: "whoever comes, opens the service or leaves does not clean up, whatever the config says",
+        trick: || {
+            lie(|_, _, truth| match truth {
+                Observation::CleanedUp { dead: 0, failed, left, .. } => {
+                    Observation::CleanedUp { dead: 1, cleaned: 1, failed, left }
+                }
+                truth => truth,
+            })
+        },
+    },
+    Sabotage {
         id: "failed-clean-up-is-not-counted",
         breaks: Promise::DeadNodeIsCleanedUp,
         what: "a dead node that was cleaned up is counted as one that could not be",

@@ -63,7 +63,9 @@ fn ideal(traffic: &Concurrent) -> Logs {
         }
         log.push(Event::LetGo(Concurrent::request(n, traffic.requests - 1), false));
         let limit = traffic.settings(&Settings::default()).max_loaned_requests;
-        log.push(Event::Rushed(0, limit, Observation::Refused("ExceedsMaxLoans".to_owned())));
+        let refused = || Observation::Refused("ExceedsMaxLoans".to_owned());
+        log.push(Event::Scrambled(limit, refused()));
+        log.push(Event::Rushed(0, limit, refused()));
         logs.threads.push((client(n), log));
     }
     for s in 0..traffic.servers {

@@ -3,8 +3,8 @@
 use proptest::{prelude::*, sample::select};
 
 use super::super::{
-    Backpressure, LoanForm, MORE_THAN_NEEDED, Nth, Payloads, Settings, SettingsVia, SettleOrder,
-    Strategy as Allocation,
+    Backpressure, CleanUp, LoanForm, MORE_THAN_NEEDED, Nth, Payloads, Settings, SettingsVia,
+    SettleOrder, Strategy as Allocation,
 };
 use crate::model::{SHORTEST_IMPOSSIBLE, SHORTEST_OVERFLOWING};
 
@@ -124,6 +124,15 @@ fn strategies_by_key() -> impl Strategy<Value = (Option<Allocation>, Option<Allo
     (of_one_side(), of_one_side())
 }
 
+fn clean_up() -> impl Strategy<Value = CleanUp> + Clone {
+    prop_oneof![
+        3 => Just(CleanUp::OnRequest),
+        1 => Just(CleanUp::OnCreation),
+        1 => Just(CleanUp::OnDestruction),
+        1 => Just(CleanUp::OnOpen),
+    ]
+}
+
 prop_compose! {
     /// Any settings, with limits from 1 to 4, small ones more often: what is full shows more.
     pub fn settings()(
@@ -146,6 +155,7 @@ prop_compose! {
         server_expired_connection_buffer in expired_connections(),
         (client_allocation_strategy, server_allocation_strategy) in strategies_by_key(),
         server_max_loaned_responses_per_request in reduced(),
+        clean_up in clean_up(),
     ) -> Settings {
         let backpressure = |discard| if discard {
             Backpressure::DiscardData
@@ -168,6 +178,7 @@ prop_compose! {
             client_allocation_strategy,
             server_allocation_strategy,
             server_max_loaned_responses_per_request,
+            clean_up,
         }
     }
 }
