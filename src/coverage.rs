@@ -268,7 +268,7 @@ pub fn situations() -> impl Iterator<Item = (Layout, Cell)> {
 }
 
 /// Promises that hold whoever is first.
-pub(crate) const HOLDS_IN_ANY_ORDER: [Promise; 20] = [
+pub(crate) const HOLDS_IN_ANY_ORDER: [Promise; 22] = [
     Promise::NeverCrashes,
     Promise::NeverHangs,
     Promise::LoanHasRequestedLength,
@@ -289,6 +289,8 @@ pub(crate) const HOLDS_IN_ANY_ORDER: [Promise; 20] = [
     Promise::NoResponseIsLost,
     Promise::ResponseReachesOnlyItsRequest,
     Promise::HasResponseIsTrue,
+    Promise::ActiveRequestConnection,
+    Promise::PendingResponseConnection,
 ];
 
 /// When a promise can be put to the test.

@@ -203,7 +203,8 @@ where
     }
 
     fn aside(&self, node: &Node<S>, participant: Key) -> Result<Aside<S>, String> {
-        let name = ServiceName::new(&format!("{}/aside/{participant}", self.service));
+        let process = std::process::id();
+        let name = ServiceName::new(&format!("{}/aside/{process}/{participant}", self.service));
         let name = name.map_err(|error| format!("{error:?}"))?;
         let builder = node.service_builder(&name).request_response::<u8, u8>();
         builder.create().map_err(|error| format!("a service aside: {error:?}"))

@@ -75,6 +75,13 @@ impl Model {
                 }
                 _ => promise,
             },
+            // All that waits for the server was given up by who sent it.
+            Observation::Server { has_requests: false } => match action {
+                Action::InspectServer { server } if self.only_forgotten_wait_for(*server) => {
+                    Promise::FireAndForgetDelivers
+                }
+                _ => promise,
+            },
             // A loan that had to be refused anyway, and was with another error, says
             // nothing about what an earlier refusal changed.
             Observation::Refused(_)
@@ -84,6 +91,14 @@ impl Model {
             }
             _ => promise,
         }
+    }
+
+    /// Whether there are requests for the server, and nobody waits for a response to any.
+    fn only_forgotten_wait_for(&self, server: Key) -> bool {
+        let queues = self.in_flight.iter().filter(|((_, to), _)| *to == server);
+        let mut waiting = queues.flat_map(|(_, queue)| queue).peekable();
+        waiting.peek().is_some()
+            && waiting.all(|request| !self.pending.contains_key(&request.pending))
     }
 
     /// The promise that forbids this message to arrive here, wherever it should be.

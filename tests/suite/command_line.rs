@@ -56,7 +56,7 @@ fn a_scenario_that_kills_gives_each_participant_a_process_and_tells_of_every_ste
         .code(0)
         .stdout(predicate::str::contains(
             ": participant @1 is killed, @3 cleans up\n  \
-             expected: 1 dead node, cleaned up\n  \
+             expected: 1 dead node(s), cleaned up\n  \
              observed: 1 dead node(s), 1 cleaned up, 0 not, 0 left\n",
         ))
         .stdout(predicate::str::contains("KEPT fixtures/scenarios/killed-participants.toml"));

@@ -54,8 +54,19 @@ pub(super) static ALL: &[Sabotage] = &[
         breaks: Promise::LoanLimit,
         what: "a loaned request that is dropped unsent is not given back",
         trick: || {
-            deed(|stage, action| match action {
-                Action::DropRequest { .. } if !stage.scene.has_refused() => Ok(Observation::Done),
+            let mut kept = Vec::new();
+            deed(move |stage, action| match action {
+                Action::DropRequest { request } if !stage.scene.has_refused() => {
+                    kept.push(*request);
+                    Ok(Observation::Done)
+                }
+                // A client that does not go is another matter.
+                Action::DropClient { .. } | Action::Leave { .. } => {
+                    for request in kept.drain(..) {
+                        stage.perform(&Action::DropRequest { request })?;
+                    }
+                    stage.perform(action)
+                }
                 _ => stage.perform(action),
             })
         },
