@@ -2,7 +2,10 @@
 //! `BackpressureAction` (iceoryx2 `port/mod.rs`). Steps of a scenario cannot hand over a
 //! function, so these are tests of their own.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{
+    Arc, Mutex,
+    atomic::{AtomicU64, Ordering},
+};
 
 use iceoryx2::{
     port::{BackpressureAction, BackpressureInfo},
@@ -318,7 +321,9 @@ fn a_retry_succeeds_as_soon_as_there_is_room() {
         let taken = Arc::new(Mutex::new(Vec::new()));
         let handler = {
             let (server, taken) = (server.clone(), taken.clone());
+            let asked = AtomicU64::new(0);
             move |info: &BackpressureInfo| {
+                assert_eq!(info.retries, asked.fetch_add(1, Ordering::Relaxed), "once per retry");
                 // The receiver makes room while the sender waits.
                 let last = if again == BackpressureAction::Retry { 2 } else { 0 };
                 if info.retries == last {

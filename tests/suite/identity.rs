@@ -123,6 +123,50 @@ fn lists_end_where_the_callback_says_so_local() {
     lists_end_where_the_callback_says_so::<local::Service>();
 }
 
+/// The prefix tells domains apart that share a directory.
+fn a_service_of_another_prefix_is_another_one<S: Service>() {
+    let domain = Domain::new();
+    let mut config = domain.config.clone();
+    let prefix = format!("{}other_", config.global.prefix);
+    config.global.prefix = FileName::new(prefix.as_bytes()).unwrap();
+    let other = Domain { sandbox: Sandbox::new().unwrap(), config };
+    let name = ServiceName::new("same").unwrap();
+    let exists = |domain: &Domain| {
+        S::does_exist(&name, &domain.config, MessagingPattern::RequestResponse).unwrap()
+    };
+    let node = domain.node::<S>("here");
+    let service = builder(&node, "same").max_clients(3).create().unwrap();
+    assert_eq!((exists(&domain), exists(&other)), (true, false));
+    assert_eq!(other.services::<S>(usize::MAX), [""; 0]);
+
+    let other_node = other.node::<S>("there");
+    assert_refused(builder(&other_node, "same").open(), "DoesNotExist");
+    let other_service = builder(&other_node, "same").max_clients(5).create().unwrap();
+    let limits = [&service, &other_service].map(|service| service.static_config().max_clients());
+    assert_eq!(limits, [3, 5]);
+    assert_eq!(names(usize::MAX, |callback| Node::<S>::list(&other.config, callback)), ["there"]);
+    let client = service.client_builder().initial_max_slice_len(8).create().unwrap();
+    let server = other_service.server_builder().create().unwrap();
+    assert_eq!(client.loan_slice(8).unwrap().send().unwrap().number_of_server_connections(), 0);
+    drop((service, node));
+    drop(client);
+    assert_eq!((exists(&domain), exists(&other)), (false, true));
+    drop((server, other_service, other_node));
+    assert!(!exists(&other));
+    other.close();
+    domain.close();
+}
+
+#[test]
+fn a_service_of_another_prefix_is_another_one_ipc() {
+    a_service_of_another_prefix_is_another_one::<ipc::Service>();
+}
+
+#[test]
+fn a_service_of_another_prefix_is_another_one_local() {
+    a_service_of_another_prefix_is_another_one::<local::Service>();
+}
+
 /// Each handle of a node counts: the service is in use until the last is dropped.
 fn a_node_may_open_a_service_again<S: Service>() {
     let domain = Domain::new();
