@@ -284,7 +284,7 @@ impl Model {
     #[must_use]
     pub fn new(settings: Settings, quirks: BTreeSet<Switch>) -> Self {
         Self {
-            settings,
+            settings: settings.raised(),
             quirks,
             next_key: 0,
             next_message: 0,

@@ -87,6 +87,8 @@ pub enum Switch {
     /// A dynamic port of which payloads are aligned to more than 8 bytes may run out of
     /// memory: it loses a chunk with every growth.
     AlignedPortLosesChunks,
+    /// A service with slices that is created, and not opened or created, keeps limits of 0.
+    CreatedServiceKeepsZeros,
     /// Responses of a server that is gone may be lost when the client asks for a response
     /// to another request and there is none.
     EmptyReceiveForgetsGoneServer,
@@ -132,16 +134,23 @@ impl Switch {
 /// with them carries out. Steps are steered around as they come, settings are not.
 #[must_use]
 pub fn steered<'a>(scenario: &'a Scenario, quirks: &BTreeSet<Switch>) -> Cow<'a, Scenario> {
-    if !quirks.contains(&Switch::FullExpiredBufferUnmaps) {
-        return Cow::Borrowed(scenario);
+    let mut scenario = Cow::Borrowed(scenario);
+    if quirks.contains(&Switch::FullExpiredBufferUnmaps) {
+        let default = Settings::default();
+        let service = &mut scenario.to_mut().service;
+        service.client_expired_connection_buffer = default.client_expired_connection_buffer;
+        service.server_expired_connection_buffer = default.server_expired_connection_buffer;
     }
-    let default = Settings::default();
-    let service = Settings {
-        client_expired_connection_buffer: default.client_expired_connection_buffer,
-        server_expired_connection_buffer: default.server_expired_connection_buffer,
-        ..scenario.service.clone()
-    };
-    Cow::Owned(Scenario { service, ..scenario.clone() })
+    let payload = scenario.service.payload;
+    // Whoever comes after creates it once more, whatever the steps do.
+    if quirks.contains(&Switch::CreatedServiceKeepsZeros)
+        && (payload.requests_are_slices() || payload.responses_are_slices())
+        && scenario.service != scenario.service.raised()
+    {
+        let raised = scenario.service.raised();
+        scenario.to_mut().service = raised;
+    }
+    scenario
 }
 
 /// What a quirk does to its victim.

@@ -249,6 +249,25 @@ impl Settings {
         Some(fragment)
     }
 
+    /// The same with every limit of 0 raised to 1, as iceoryx2 says it does: "Adjust it to 1, the
+    /// smallest supported value" (`service/builder/request_response.rs`).
+    #[must_use]
+    pub fn raised(&self) -> Self {
+        let raised = |limit: usize| limit.max(1);
+        Self {
+            max_clients: raised(self.max_clients),
+            max_servers: raised(self.max_servers),
+            max_nodes: raised(self.max_nodes),
+            max_active_requests_per_client: raised(self.max_active_requests_per_client),
+            max_loaned_requests: raised(self.max_loaned_requests),
+            max_response_buffer_size: raised(self.max_response_buffer_size),
+            max_borrowed_responses_per_pending_response: raised(
+                self.max_borrowed_responses_per_pending_response,
+            ),
+            ..self.clone()
+        }
+    }
+
     /// Section below `global` and name of the key that lets iceoryx2 clean up in passing, if
     /// one does.
     #[must_use]

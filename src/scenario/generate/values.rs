@@ -79,7 +79,7 @@ pub(super) fn settle() -> impl Strategy<Value = SettleOrder> {
 }
 
 fn limit() -> impl Strategy<Value = usize> + Clone {
-    prop_oneof![3 => Just(1_usize), 3 => Just(2), 2 => Just(3), 1 => Just(4)]
+    prop_oneof![30 => Just(1_usize), 30 => Just(2), 20 => Just(3), 10 => Just(4), 1 => Just(0)]
 }
 
 /// A limit below the service's own, now and then.
