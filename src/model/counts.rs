@@ -49,7 +49,7 @@ impl Model {
     pub(super) fn may_lack_chunks(&self, key: Key, port: &Port) -> bool {
         let Some(preallocated) = port.preallocated else { return false };
         // What those had who are gone comes back with the next look at who is there.
-        if self.outlived.contains(&key) || !self.killed.is_empty() {
+        if self.unaware.contains(&key) || !self.killed.is_empty() {
             return true;
         }
         let taken =

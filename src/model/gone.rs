@@ -72,7 +72,7 @@ impl Model {
             let Some(port) = self.clients.remove(&client) else { continue };
             self.expired.remove(&client);
             self.forgotten.remove(&client);
-            self.outlived
+            self.unaware
                 .extend(self.acquainted.iter().filter(|(c, _)| *c == client).map(|(_, s)| *s));
             for ((from, server), queue) in &mut self.in_flight {
                 if *from != client {
@@ -98,8 +98,9 @@ impl Model {
             let Some(port) = self.servers.remove(&server) else { continue };
             self.expired.remove(&server);
             self.forgotten.remove(&server);
-            self.outlived
-                .extend(self.acquainted.iter().filter(|(_, s)| *s == server).map(|(c, _)| *c));
+            let left = self.acquainted.iter().filter(|(_, s)| *s == server).map(|(c, _)| *c);
+            self.outlived.extend(left.clone());
+            self.unaware.extend(left);
             self.in_flight.retain(|(_, to), _| *to != server);
             self.unreturned.retain(|(of, _)| *of != server);
             for (_, pending) in &mut self.pending {

@@ -114,9 +114,10 @@ pub struct Model {
     unread: BTreeMap<(Key, Key), usize>,
     /// Pending responses that are gone and had hinted that they would be.
     hinted_and_gone: BTreeSet<Key>,
-    /// Clients that have outlived a server they had sent requests to, and servers that have
-    /// outlived a client.
+    /// Clients that have outlived a server they had sent requests to.
     outlived: BTreeSet<Key>,
+    /// Ports of which a peer has gone since they last looked for their peers.
+    unaware: BTreeSet<Key>,
     /// Clients, servers and active requests that have refused a loan.
     refused: BTreeSet<Key>,
     /// Servers and pending responses whose buffers have overflowed.
@@ -306,6 +307,7 @@ impl Model {
             unread: BTreeMap::new(),
             hinted_and_gone: BTreeSet::new(),
             outlived: BTreeSet::new(),
+            unaware: BTreeSet::new(),
             refused: BTreeSet::new(),
             overflowed: BTreeSet::new(),
             sent_requests: Vec::new(),

@@ -111,6 +111,7 @@ impl Model {
                 if let Some(loan) = self.loaned_requests.remove(&request)
                     && let Observation::Sent { servers } = observation
                 {
+                    self.unaware.remove(&loan.client);
                     self.request_sent(new, &loan, *servers);
                 }
             }
@@ -152,8 +153,10 @@ impl Model {
             }
             Action::InspectPending { .. }
             | Action::InspectActive { .. }
-            | Action::InspectService { .. }
-            | Action::UpdateClient { .. } => {}
+            | Action::InspectService { .. } => {}
+            Action::UpdateClient { client } => {
+                self.unaware.remove(&client);
+            }
         }
         self.retire();
     }
@@ -187,6 +190,7 @@ impl Model {
 
     /// The server refreshed its connections: it knows every client that exists.
     fn server_looks(&mut self, server: Key) {
+        self.unaware.remove(&server);
         self.server_knows.extend(self.clients.keys().map(|&client| (server, client)));
         self.unread.retain(|(from, to), _| *from != server || self.clients.contains_key(to));
     }

@@ -41,8 +41,9 @@ use phrases::{
     vanishing, watching,
 };
 use piles::{
-    bequest, forgotten_requests, held_over, modest_client, much_growth, neglected, outlasting,
-    short_lived_ports, unread_answer, unread_answers, unread_by_leaver,
+    bequest, estates, few_chunks_left, forgotten_requests, held_over, modest_client, much_growth,
+    neglected, outlasting, overtaken_loans, short_lived_ports, unread_answer, unread_answers,
+    unread_by_leaver,
 };
 use values::settle;
 pub use values::{allocation, hint, impossible_length, length, settings};
@@ -210,6 +211,7 @@ fn interleaving() -> impl Strategy<Value = Scenario> {
         (1, inspect()),
         (2, watching()),
         (1, orphaning()),
+        (1, overtaken_loans()),
         (1, forgotten_requests()),
     ];
     scenario(settings(), some_ports(), phrases, 5..60)
@@ -225,9 +227,25 @@ fn churn() -> impl Strategy<Value = Scenario> {
         (3, coming_and_going()),
         (1, vanishing()),
         (1, bequest()),
+        (1, few_chunks_left()),
+        (1, overtaken_loans()),
         (2, short_lived_ports()),
     ];
-    scenario(settings(), some_ports(), phrases, 5..60)
+    let any = scenario(settings(), some_ports(), phrases, 5..60);
+    // Who has little room for those who are gone, and reads their messages all the same.
+    let little_room = (settings(), 2..5_usize, 2..5_usize, 1..4_usize).prop_map(
+        |(settings, max_servers, buffer, client_expired_connection_buffer)| Settings {
+            max_servers,
+            max_active_requests_per_client: buffer,
+            max_response_buffer_size: buffer,
+            client_expired_connection_buffer,
+            ..settings
+        },
+    );
+    let clients = vec(create_client(), 1..3)
+        .prop_map(|clients| [join()].into_iter().chain(clients).collect::<Vec<_>>());
+    let estates = scenario(little_room, clients, vec![(3, estates()), (1, release())], 1..4);
+    prop_oneof![7 => any, 1 => estates]
 }
 
 fn recycled() -> impl Strategy<Value = Scenario> {

@@ -1,7 +1,7 @@
 //! Phrases in which something piles up: what is sent and forgotten, answered and not read,
 //! held over, or left behind by ports that are soon gone.
 
-use proptest::prelude::*;
+use proptest::{collection::vec, prelude::*};
 
 use super::{
     super::{LoanForm, Nth, Step},
@@ -118,6 +118,114 @@ pub(super) fn unread_answer() -> BoxedStrategy<Vec<Step>> {
             turn.extend((!too_late).then_some(forget));
             turn.push(Step::DropActive { active: -1 });
             turn
+        })
+        .boxed()
+}
+
+/// Short messages are loaned, a long one after them, and only then are all sent: by a client,
+/// and by a server in answer to one of them.
+pub(super) fn overtaken_loans() -> BoxedStrategy<Vec<Step>> {
+    (index(), index(), length(), 1..4_usize, 1..4_usize)
+        .prop_map(|(client, server, short, requests, answers)| {
+            let form = LoanForm::WriteFromSlice;
+            let long = short + GROWS_BY;
+            let loan = |len| Step::LoanRequest { client, len, form };
+            let mut steps = vec![loan(short); requests];
+            steps.push(loan(long));
+            steps.extend(vec![Step::SendRequest { request: 0 }; requests + 1]);
+            steps.extend(vec![Step::ReceiveRequest { server }; requests + 1]);
+            let loan = |len| Step::LoanResponse { active: -1, len, form };
+            steps.extend(vec![loan(short); answers]);
+            steps.push(loan(long));
+            steps.extend(vec![Step::SendResponse { response: 0 }; answers + 1]);
+            steps.extend(vec![Step::ReceiveResponse { pending: -1 }; answers + 1]);
+            steps.extend(vec![Step::DropResponse { response: 0 }; answers]);
+            steps.extend(vec![Step::DropActive { active: 0 }; requests]);
+            steps.extend(vec![Step::DropPending { pending: 0 }; requests]);
+            steps
+        })
+        .boxed()
+}
+
+/// Ports with few chunks, of which peers take all there are and go without reading: when the
+/// port has looked who is there, all of them are to be had again.
+pub(super) fn few_chunks_left() -> BoxedStrategy<Vec<Step>> {
+    let chunks = (1..5_usize, 1..4_usize, any::<bool>());
+    (index(), allocation(), length(), create_client(), create_server(), chunks)
+        .prop_map(|(participant, strategy, len, client, server, (chunks, times, of_server))| {
+            let (len, form) = (len.min(ROOM), LoanForm::WriteFromSlice);
+            let mut steps = Vec::new();
+            if of_server {
+                let mut few = Step::create_server(participant, strategy, ROOM, 4);
+                if let Step::CreateServer { preallocate, .. } = &mut few {
+                    *preallocate = Some(chunks);
+                }
+                steps.push(few);
+                let mut turn = vec![client];
+                turn.extend(request(-1, len));
+                turn.push(Step::ReceiveRequest { server: -1 });
+                turn.extend(answer(-1, len).repeat(chunks));
+                turn.extend([Step::DropActive { active: -1 }, Step::DropPending { pending: -1 }]);
+                turn.extend([Step::DropClient { client: -1 }, Step::UpdateServer { server: -1 }]);
+                steps.extend(turn.repeat(times));
+                steps.push(client);
+                steps.extend(request(-1, len));
+                steps.push(Step::ReceiveRequest { server: -1 });
+                steps.extend(vec![Step::LoanResponse { active: -1, len, form }; chunks]);
+            } else {
+                let mut few = Step::create_client(participant, strategy, ROOM);
+                if let Step::CreateClient { preallocate, .. } = &mut few {
+                    *preallocate = Some(chunks);
+                }
+                steps.push(few);
+                let mut turn = vec![server];
+                for _ in 0..chunks {
+                    turn.extend(request(-1, len));
+                    turn.push(Step::DropPending { pending: -1 });
+                }
+                turn.extend([Step::DropServer { server: -1 }, Step::UpdateClient { client: -1 }]);
+                steps.extend(turn.repeat(times));
+                steps.extend(vec![Step::LoanRequest { client: -1, len, form }; chunks]);
+            }
+            steps
+        })
+        .boxed()
+}
+
+/// Several servers answer several requests and go, one after the other; the client reads some of
+/// it before and some of it after, now of one request, now of the other, and holds on to it.
+pub(super) fn estates() -> BoxedStrategy<Vec<Step>> {
+    let server = || (allocation(), 0..ROOM, vec((0..2_i32, length()), 1..5));
+    let reads = || vec((-2..0_i32, any::<bool>()), 0..5);
+    let servers = vec((server(), reads(), reads()), 1..4);
+    (index(), servers)
+        .prop_map(|(client, servers)| {
+            let mut steps = Vec::new();
+            for ((strategy, hint, _), _, _) in &servers {
+                steps.push(Step::create_server(0, *strategy, *hint, 2));
+            }
+            steps.extend(request(client, 1));
+            steps.extend(request(client, 1));
+            let read = |steps: &mut Vec<Step>, reads: &[(Nth, bool)]| {
+                for (pending, is_dropped) in reads {
+                    steps.push(Step::ReceiveResponse { pending: *pending });
+                    steps.extend(is_dropped.then_some(Step::DropResponse { response: -1 }));
+                }
+            };
+            let count = Nth::try_from(servers.len()).unwrap_or(1);
+            for (nth, ((_, _, answers), before, after)) in (0..).zip(&servers) {
+                // The oldest of those that are left.
+                let server = nth - count;
+                steps.extend([Step::ReceiveRequest { server }; 2]);
+                for (active, len) in answers {
+                    steps.extend(answer(active - 2, *len));
+                }
+                read(&mut steps, before);
+                steps.extend([Step::DropActive { active: -1 }; 2]);
+                steps.push(Step::DropServer { server });
+                read(&mut steps, after);
+            }
+            steps
         })
         .boxed()
 }
