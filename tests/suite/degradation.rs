@@ -16,7 +16,10 @@ use iceoryx2::{
     prelude::{AllocationStrategy, Node, NodeBuilder, ServiceName, ipc},
     service::port_factory::request_response::PortFactory,
 };
-use iox2_gauntlet::{actor::config_file, sandbox::Sandbox};
+use iox2_gauntlet::{
+    actor::{config_file, iox},
+    sandbox::Sandbox,
+};
 
 const ACTIONS: [DegradationAction; 3] =
     [DegradationAction::Ignore, DegradationAction::Warn, DegradationAction::DegradeAndFail];
@@ -61,6 +64,8 @@ struct House {
 
 impl House {
     fn new() -> Self {
+        // It has much to say about memory that is gone.
+        iox::silence();
         let sandbox = Sandbox::new().unwrap();
         let path = sandbox.write_config("degradation", "").unwrap();
         let config = config_file::load(&path).unwrap().config;
@@ -128,6 +133,32 @@ fn a_server_that_cannot_reach_a_client_asks_its_handler_and_goes_on_with_the_oth
             assert_eq!(calls.take(), [], "{action:?}: the other client can be reached");
             drop((active, pending, client, server));
         }
+    }
+}
+
+/// Whichever it tries first.
+#[test]
+fn a_client_that_can_reach_one_of_two_new_servers_fails_all_the_same_if_it_is_to() {
+    for (action, first_is_lost) in ACTIONS.into_iter().flat_map(|a| [(a, true), (a, false)]) {
+        let house = House::new();
+        let calls = Calls::default();
+        let client = house
+            .service
+            .client_builder()
+            .initial_max_slice_len(8)
+            .set_response_degradation_handler(calls.handler(action))
+            .create()
+            .unwrap();
+        let new_server =
+            || house.service.server_builder().initial_max_slice_len(8).create().unwrap();
+        let (first, second) = (new_server(), new_server());
+        let (lost, other) = if first_is_lost { (first, second) } else { (second, first) };
+        house.remove_data_of(lost.id().value());
+        let updated = client.update_connections();
+        assert_eq!(calls.take(), [(lost.id().value(), client.id().value())], "{action:?}");
+        let fails = action == DegradationAction::DegradeAndFail;
+        assert_eq!(updated.is_err(), fails, "{action:?}, {first_is_lost}: {updated:?}");
+        drop((lost, other, client));
     }
 }
 
