@@ -32,7 +32,7 @@ use proptest::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{LoanForm, Repeat, Scenario, Settings, Step, Strategy as Allocation};
+use super::{LoanForm, OpenMode, Repeat, Scenario, Settings, Step, Strategy as Allocation};
 use crate::model::GROWTHS;
 
 use phrases::{
@@ -163,9 +163,15 @@ fn scenario(
     phrases: Vec<(u32, BoxedStrategy<Vec<Step>>)>,
     length: std::ops::Range<usize>,
 ) -> impl Strategy<Value = Scenario> {
-    (settings, settle(), opening, vec(Union::new_weighted(phrases), length)).prop_map(
-        |(service, settle, opening, phrases)| {
-            let steps = opening.into_iter().chain(phrases.into_iter().flatten()).collect();
+    let phrases = vec(Union::new_weighted(phrases), length);
+    (settings, settle(), opening, phrases, prop::bool::weighted(0.2)).prop_map(
+        |(service, settle, opening, phrases, creates)| {
+            let mut steps: Vec<_> =
+                opening.into_iter().chain(phrases.into_iter().flatten()).collect();
+            // Whoever is first creates the service in either way.
+            if let Some(Step::Join { how, require: None }) = steps.first_mut().filter(|_| creates) {
+                *how = OpenMode::Create;
+            }
             Scenario { settle, service, ..Scenario::of_steps(steps) }
         },
     )
