@@ -148,3 +148,80 @@ impl Model {
         self.responses.values().filter(|r| r.pending == pending && r.server == server).count()
     }
 }
+
+#[cfg(all(test, iox2_at_least_0_9))]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use crate::{
+        model::{Expected, ideal::model_after},
+        scenario::{LoanForm, OpenMode, Settings, Step, Strategy},
+    };
+
+    const LEN: usize = 4;
+
+    fn loan_request(client: i32) -> Step {
+        Step::LoanRequest { client, len: LEN, form: LoanForm::Default }
+    }
+
+    fn loan_response(active: i32) -> Step {
+        Step::LoanResponse { active, len: LEN, form: LoanForm::Default }
+    }
+
+    /// Whether `next` may run out of memory after these steps of ports with one chunk each.
+    fn may_run_out(steps: &[Step], next: Step) -> bool {
+        let mut client = Step::create_client(0, Strategy::Static, 8);
+        let mut server = Step::create_server(0, Strategy::Static, 8, 2);
+        if let Step::CreateClient { preallocate, .. } = &mut client {
+            *preallocate = Some(1);
+        }
+        if let Step::CreateServer { preallocate, .. } = &mut server {
+            *preallocate = Some(1);
+        }
+        let join = Step::Join { how: OpenMode::Create, require: None };
+        let steps = [&[join, client, server], steps].concat();
+        let mut model = model_after(Settings::default(), BTreeSet::new(), &steps).expect("a model");
+        let action = model.resolve(&next).expect("an action");
+        let allowed = model.predict(&action).allowed;
+        assert!(allowed.contains(&Expected::Loaned { len: LEN }), "{allowed:?}");
+        allowed.contains(&Expected::Refused("OutOfMemory"))
+    }
+
+    #[test]
+    fn who_has_one_chunk_lacks_it_only_while_somebody_has_it() {
+        let loan = || loan_request(0);
+        let [send, receive] =
+            [Step::SendRequest { request: 0 }, Step::ReceiveRequest { server: 0 }];
+        let [forget, end] = [Step::DropPending { pending: 0 }, Step::DropActive { active: 0 }];
+        assert!(!may_run_out(&[], loan()));
+        assert!(may_run_out(&[loan()], loan()));
+        assert!(!may_run_out(&[loan(), Step::DropRequest { request: 0 }], loan()));
+        assert!(may_run_out(&[loan(), send], loan()));
+        assert!(may_run_out(&[loan(), send, forget], loan()), "the server may have it");
+        assert!(may_run_out(&[loan(), send, receive, forget], loan()));
+        assert!(!may_run_out(&[loan(), send, receive, forget, end], loan()));
+
+        let asked = [loan(), send, receive];
+        let answer = [loan_response(0), Step::SendResponse { response: 0 }];
+        let [read, drop] =
+            [Step::ReceiveResponse { pending: 0 }, Step::DropResponse { response: 0 }];
+        let after = |steps: &[&[Step]]| may_run_out(&steps.concat(), loan_response(0));
+        assert!(!after(&[&asked]));
+        assert!(after(&[&asked, &answer]));
+        assert!(after(&[&asked, &answer, &[read]]));
+        assert!(!after(&[&asked, &answer, &[read, drop]]));
+    }
+
+    #[test]
+    fn who_has_looked_has_back_what_the_gone_had() {
+        let gone = [
+            loan_request(0),
+            Step::SendRequest { request: 0 },
+            Step::DropPending { pending: 0 },
+            Step::DropServer { server: 0 },
+        ];
+        assert!(may_run_out(&gone, loan_request(0)));
+        let looks = [Step::UpdateClient { client: 0 }];
+        assert!(!may_run_out(&[&gone[..], &looks].concat(), loan_request(0)));
+    }
+}

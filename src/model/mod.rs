@@ -33,6 +33,8 @@ mod counts;
 mod expected;
 mod expired;
 mod gone;
+#[cfg(test)]
+mod ideal;
 pub mod judge;
 mod predict;
 pub mod promise;

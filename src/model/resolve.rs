@@ -411,8 +411,8 @@ impl Action {
 mod tests {
     use super::*;
     use crate::{
-        actor::{Observation, PortId, Received},
-        model::Expected,
+        actor::Observation,
+        model::ideal::model_after,
         scenario::{LoanForm, Settings},
     };
 
@@ -429,39 +429,9 @@ mod tests {
         model.resolve(&Step::LoanRequest { client: 0, len, form: LoanForm::Default })
     }
 
-    /// The model after these steps, as if each had gone well, and what comes of one more.
+    /// What comes of a step after these, as if each of them had gone well.
     fn after(settings: Settings, quirk: Switch, steps: &[Step], next: &Step) -> Option<Action> {
-        let mut model = Model::new(settings, [quirk].into());
-        for step in steps {
-            let action = model.resolve(step)?;
-            let allowed = model.predict(&action).allowed;
-            let observation = match (&action, &allowed[0]) {
-                (Action::CreateClient { .. } | Action::CreateServer { .. }, _) => {
-                    let id = PortId(u128::from(model.fresh().0));
-                    Observation::PortCreated { id, hint: 8, backpressure: None, active: None }
-                }
-                (Action::LoanRequest { len, .. }, _) => Observation::Loaned {
-                    len: *len,
-                    not_default: None,
-                    mismatch: None,
-                    misaligned: false,
-                    used_header: false,
-                },
-                (_, Expected::Sent { servers }) => Observation::Sent { servers: *servers.end() },
-                (_, Expected::Received(message)) => Observation::Received(Received {
-                    header: Some(message.id),
-                    len: message.len,
-                    mismatch: None,
-                    misaligned: false,
-                    origin: message.origin,
-                    header_origin: message.origin,
-                    elements: message.len as u64,
-                }),
-                _ => Observation::Done,
-            };
-            model.apply(&action, &observation);
-        }
-        model.resolve(next)
+        model_after(settings, [quirk].into(), steps)?.resolve(next)
     }
 
     #[test]

@@ -6,7 +6,7 @@ use super::{Sabotage, deed, lie, refused, refuses, scene::Scene};
 use crate::{
     actor::{Action, Observation},
     model::{GROWTHS, Promise, SHORTEST_IMPOSSIBLE},
-    scenario::{LoanForm, Strategy},
+    scenario::{LoanForm, Strategy, is_reduced},
 };
 
 pub(super) static ALL: &[Sabotage] = &[
@@ -68,6 +68,29 @@ pub(super) static ALL: &[Sabotage] = &[
                     stage.perform(action)
                 }
                 _ => stage.perform(action),
+            })
+        },
+    },
+    Sabotage {
+        id: "few-chunks-are-not-given-back",
+        breaks: Promise::LoanWithinLimitsSucceeds,
+        what: "a client that preallocates few chunks can loan once, whatever it drops",
+        trick: || {
+            let (mut few, mut used) = (BTreeSet::new(), BTreeSet::new());
+            lie(move |scene, action, truth| match action {
+                Action::CreateClient { new, preallocate, .. } if is_reduced(*preallocate) => {
+                    few.insert(*new);
+                    truth
+                }
+                Action::LoanRequest { client, len, .. } if few.contains(client) => {
+                    let is_short = scene.loans_from(action).is_some_and(|port| *len <= port.hint);
+                    if !used.insert(*client) && is_short && may_refuse(scene, action, &truth) {
+                        refused("OutOfMemory")
+                    } else {
+                        truth
+                    }
+                }
+                _ => truth,
             })
         },
     },
