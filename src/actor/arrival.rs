@@ -4,17 +4,33 @@ use iceoryx2::prelude::*;
 
 use super::{
     PortId, Received,
-    message::{Header as _, Payload, is_misaligned},
+    element::Header as _,
+    message::{Payload, is_misaligned},
     version,
 };
-use crate::{
-    payload::{self, MessageId},
-    scenario::Settings,
-};
+use crate::{payload, scenario::Settings};
 
 /// A message and what it looks like, or `None` if there is none; or why not, as `Debug` prints
 /// it.
 type Arrived<T> = Result<Option<(T, Received)>, String>;
+
+/// What its receiver sees of a message. Requests and responses have the same methods and no
+/// trait in common.
+macro_rules! received {
+    ($object:expr, $read:expr, $alignment:expr, $sender:ident, $announced:path) => {{
+        let payload = $read(&$object);
+        let header = $object.user_header().unseal();
+        Received {
+            header,
+            len: payload.elements(),
+            mismatch: header.and_then(|id| payload::check(id, payload.bytes()).err()),
+            misaligned: is_misaligned(payload, $alignment),
+            origin: PortId($object.origin().value()),
+            header_origin: PortId($object.header().$sender().value()),
+            elements: $announced($object.header()),
+        }
+    }};
+}
 
 /// `Server::receive`.
 pub(super) fn request<S: Service, Req: Payload + ?Sized, Res: Payload + ?Sized>(
@@ -22,17 +38,8 @@ pub(super) fn request<S: Service, Req: Payload + ?Sized, Res: Payload + ?Sized>(
     settings: &Settings,
 ) -> Arrived<version::ActiveRequest<S, Req, Res>> {
     let Some(object) = Req::receive_request(server)? else { return Ok(None) };
-    let payload = Req::received_request(&object);
-    let header = object.user_header().unseal();
-    let received = Received {
-        header,
-        len: payload.elements(),
-        mismatch: mismatch(header, payload),
-        misaligned: is_misaligned(payload, settings.request_payload_alignment),
-        origin: PortId(object.origin().value()),
-        header_origin: PortId(object.header().client_id().value()),
-        elements: version::announced_request_len(object.header()),
-    };
+    let (read, alignment) = (Req::received_request, settings.request_payload_alignment);
+    let received = received!(object, read, alignment, client_id, version::announced_request_len);
     Ok(Some((object, received)))
 }
 
@@ -42,23 +49,7 @@ pub(super) fn response<S: Service, Req: Payload + ?Sized, Res: Payload + ?Sized>
     settings: &Settings,
 ) -> Arrived<version::Response<S, Res>> {
     let Some(object) = Res::receive_response(pending)? else { return Ok(None) };
-    let payload = Res::received_response(&object);
-    let header = object.user_header().unseal();
-    let received = Received {
-        header,
-        len: payload.elements(),
-        mismatch: mismatch(header, payload),
-        misaligned: is_misaligned(payload, settings.response_payload_alignment),
-        origin: PortId(object.origin().value()),
-        header_origin: PortId(object.header().server_id().value()),
-        elements: version::announced_response_len(object.header()),
-    };
+    let (read, alignment) = (Res::received_response, settings.response_payload_alignment);
+    let received = received!(object, read, alignment, server_id, version::announced_response_len);
     Ok(Some((object, received)))
-}
-
-fn mismatch<P: Payload + ?Sized>(
-    header: Option<MessageId>,
-    payload: &P,
-) -> Option<Box<payload::Mismatch>> {
-    header.and_then(|id| payload::check(id, payload.bytes()).err())
 }

@@ -1,5 +1,7 @@
 //! Performs actions on the real iceoryx2, in this process.
 
+mod creation;
+
 use std::path::Path;
 
 use iceoryx2::{
@@ -12,19 +14,17 @@ use super::{
     Action, Damage, Damaged, Host, HostError, Key, ListedPorts, Observation, ReportedSettings,
     arrival,
     concurrent::{self, Logs, Share},
-    message::{Header as _, Memory, Payload, Record, Triple, Value, Wanted},
-    open::{self, Obtain},
+    element::{Header as _, Record, Triple, Value},
+    message::{Payload, Wanted},
+    open::Obtain,
     presence::{self, Aftermath, Presence},
     variant::Variant,
-    version::{
-        self, backpressure, own_active_requests, preallocate, reported_active_requests,
-        reported_backpressure,
-    },
+    version,
 };
 use crate::{
     payload::{self, MessageId},
     sandbox::census,
-    scenario::{Concurrent, OpenMode, Payloads, Requirement, Settings, SettingsVia},
+    scenario::{Concurrent, OpenMode, Payloads, Settings},
 };
 
 /// Keeps iceoryx2's own warnings out of the output; they would come by the thousand.
@@ -135,6 +135,18 @@ fn object<T>(map: &LiteMap<Key, T>, key: Key) -> Result<&T, HostError> {
     map.get(&key).ok_or_else(|| HostError::Harness(format!("{key} does not exist")))
 }
 
+/// Keeps what could be created under a key.
+fn keep<T>(
+    map: &mut LiteMap<Key, T>,
+    key: Key,
+    created: Result<(T, Observation), String>,
+) -> Observation {
+    created.map_or_else(Observation::Refused, |(object, observation)| {
+        map.insert(key, object);
+        observation
+    })
+}
+
 fn take<T>(map: &mut LiteMap<Key, T>, key: Key) -> Result<T, HostError> {
     map.remove(&key).ok_or_else(|| HostError::Harness(format!("{key} does not exist")))
 }
@@ -176,131 +188,6 @@ where
             loaned: LiteMap::new(),
             responses: LiteMap::new(),
         })
-    }
-
-    #[inline(never)]
-    fn join(
-        &mut self,
-        new: Key,
-        how: OpenMode,
-        require: Option<Requirement>,
-        creates: bool,
-    ) -> Observation {
-        let node = match presence::node::<S>(&self.config) {
-            Ok(node) => node,
-            Err(error) => return Observation::Refused(error),
-        };
-        match self.open(&node, how, require, creates) {
-            Ok(factory) => match self.has_aside.then(|| self.aside(&node, new)).transpose() {
-                Ok(_aside) => {
-                    self.participants.insert(new, Participant { node, factory, _aside });
-                    Observation::Done
-                }
-                Err(error) => Observation::Refused(error),
-            },
-            Err(error) => Observation::Refused(error),
-        }
-    }
-
-    fn aside(&self, node: &Node<S>, participant: Key) -> Result<Aside<S>, String> {
-        let process = std::process::id();
-        let name = ServiceName::new(&format!("{}/aside/{process}/{participant}", self.service));
-        let name = name.map_err(|error| format!("{error:?}"))?;
-        let builder = node.service_builder(&name).request_response::<u8, u8>();
-        builder.create().map_err(|error| format!("a service aside: {error:?}"))
-    }
-
-    /// Somebody comes, looks at the service and goes, and somebody who is here opens it once
-    /// more: the config says who of them cleans up in passing, if anybody does.
-    fn visit(&self, witness: &Node<S>) {
-        if let Ok(node) = presence::node::<S>(&self.config) {
-            // The dead may be counted among the nodes, and leave no room for another.
-            let _ = self.open(&node, OpenMode::Open, None, false);
-        }
-        let _ = self.open(witness, OpenMode::Open, None, false);
-    }
-
-    fn open(
-        &self,
-        node: &Node<S>,
-        how: OpenMode,
-        require: Option<Requirement>,
-        creates: bool,
-    ) -> Result<version::Factory<S, Req, Res>, String> {
-        let builder = open::service::<S, Req, Res>(node, &self.service);
-        // Whoever creates the service states all settings; whoever opens it states
-        // only what it demands.
-        match require {
-            _ if creates => open::with_settings(builder, &self.settings).obtain(how),
-            None => builder.obtain(how),
-            Some(Requirement::RequestPayload(foreign)) => {
-                Err(Res::open_with_requests(node, &self.service, foreign))
-            }
-            Some(Requirement::ResponsePayload(foreign)) => {
-                Err(Req::open_with_responses(node, &self.service, foreign))
-            }
-            Some(require) => open::with_requirement(builder, require).obtain(how),
-        }
-    }
-
-    /// A client, and what it says of itself; `None` for a strategy that the config file states.
-    // Ports are large and made seldom: the frame of every other action is smaller without them.
-    #[inline(never)]
-    fn create_client(
-        &self,
-        factory: &version::Factory<S, Req, Res>,
-        memory: Memory,
-        preallocate: Option<usize>,
-        active: Option<usize>,
-    ) -> Result<(version::Client<S, Req, Res>, Observation), String> {
-        let by_port = self.settings.strategy_of_clients().is_none();
-        let memory = Memory { strategy: memory.strategy.filter(|_| by_port), ..memory };
-        let builder = Req::client_memory(factory.client_builder(), memory);
-        let builder = match self.settings.via {
-            SettingsVia::Builder => backpressure!(builder, self.settings.client_backpressure),
-            SettingsVia::ConfigFile => builder,
-        };
-        let builder = own_active_requests!(builder, active);
-        let builder = preallocate!(builder, override_request_preallocation, preallocate);
-        let client = builder.create().map_err(|error| format!("{error:?}"))?;
-        let created = Observation::PortCreated {
-            id: version::client_id(&client),
-            hint: Req::client_hint(&client),
-            backpressure: Some(reported_backpressure!(client)),
-            active: reported_active_requests!(client),
-        };
-        Ok((client, created))
-    }
-
-    /// A server, and what it says of itself.
-    #[inline(never)]
-    fn create_server(
-        &self,
-        factory: &version::Factory<S, Req, Res>,
-        memory: Memory,
-        loans: usize,
-        preallocate: Option<usize>,
-    ) -> Result<(version::Server<S, Req, Res>, Observation), String> {
-        let by_port = self.settings.strategy_of_servers().is_none();
-        let memory = Memory { strategy: memory.strategy.filter(|_| by_port), ..memory };
-        let builder = Res::server_memory(factory.server_builder(), memory);
-        let builder = match self.settings.server_max_loaned_responses_per_request {
-            Some(_) => builder,
-            None => builder.max_loaned_responses_per_request(loans),
-        };
-        let builder = match self.settings.via {
-            SettingsVia::Builder => backpressure!(builder, self.settings.server_backpressure),
-            SettingsVia::ConfigFile => builder,
-        };
-        let builder = preallocate!(builder, override_response_preallocation, preallocate);
-        let server = builder.create().map_err(|error| format!("{error:?}"))?;
-        let created = Observation::PortCreated {
-            id: version::server_id(&server),
-            hint: Res::server_hint(&server),
-            backpressure: Some(reported_backpressure!(server)),
-            active: None,
-        };
-        Ok((server, created))
     }
 
     fn presence(&self, factory: &version::Factory<S, Req, Res>) -> Result<Presence, String> {
@@ -374,33 +261,15 @@ where
             }
             Action::CreateClient { participant, new, strategy, hint, preallocate, active } => {
                 let factory = &object(&self.participants, participant)?.factory;
-                match self.create_client(
-                    factory,
-                    Memory { strategy: Some(strategy), hint },
-                    preallocate,
-                    active,
-                ) {
-                    Ok((client, created)) => {
-                        self.clients.insert(new, client);
-                        created
-                    }
-                    Err(error) => Observation::Refused(error),
-                }
+                let memory = self.memory_of_clients(strategy, hint);
+                let created = self.create_client(factory, memory, preallocate, active);
+                keep(&mut self.clients, new, created)
             }
             Action::CreateServer { participant, new, strategy, hint, loans, preallocate } => {
                 let factory = &object(&self.participants, participant)?.factory;
-                match self.create_server(
-                    factory,
-                    Memory { strategy: Some(strategy), hint },
-                    loans,
-                    preallocate,
-                ) {
-                    Ok((server, created)) => {
-                        self.servers.insert(new, server);
-                        created
-                    }
-                    Err(error) => Observation::Refused(error),
-                }
+                let memory = self.memory_of_servers(strategy, hint);
+                let created = self.create_server(factory, memory, loans, preallocate);
+                keep(&mut self.servers, new, created)
             }
             Action::DropClient { client } => return forget(&mut self.clients, client),
             Action::DropServer { server } => return forget(&mut self.servers, server),

@@ -8,6 +8,7 @@ pub mod bare;
 pub mod child;
 pub mod concurrent;
 pub mod config_file;
+pub mod element;
 pub mod iox;
 pub mod message;
 mod open;

@@ -3,7 +3,8 @@
 use iceoryx2::prelude::*;
 
 use super::{
-    message::{Payload, Value},
+    element::{Element, Value},
+    message::Payload,
     version,
 };
 use crate::scenario::{OpenMode, Requirement, Settings, SettingsVia};
@@ -28,7 +29,7 @@ macro_rules! obtain {
             for version::Builder<S, $request, $response>
         where
             S: Service,
-            $($element: super::message::Element,)*
+            $($element: Element,)*
         {
             fn obtain(
                 self,

@@ -116,7 +116,7 @@ pub(super) fn settle_beside<S: Service>(node: &Node<S>, name: &ServiceName) -> R
     };
     let _longer = create("0")?;
     // Names that differ in nothing but their last byte, as far from the beginning as can be.
-    let rest = LONGEST - name.as_str().len();
+    let rest = LONGEST.saturating_sub(name.as_str().len());
     let _left = create(&format!("{:0>rest$}", "l"))?;
     let _right = create(&format!("{:0>rest$}", "r"))?;
     Ok(())

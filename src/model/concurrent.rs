@@ -181,29 +181,17 @@ impl Trial<'_> {
                 self.message(&action, Promise::NoResponseIsLost, seen)
                     .map_err(|breach| (format!("receive a response to {request}"), breach))
             }
-            Event::Waiting(_, true) => {
-                self.note(Promises::of(&[Promise::ActiveRequestConnection]));
-                Ok(())
+            Event::Waiting(id, connected) => {
+                let what = || format!("is_connected of {id}, which has just been received");
+                self.says(what, Promise::ActiveRequestConnection, true, *connected)
             }
-            Event::Waiting(id, false) => {
-                let what = format!("is_connected of {id}, which has just been received");
-                Err((what, broken(Promise::ActiveRequestConnection, "true", "false")))
+            Event::LetGo(id, connected) => {
+                let what = || format!("is_connected of {id}, which all servers have let go of");
+                self.says(what, Promise::PendingResponseConnection, false, *connected)
             }
-            Event::LetGo(_, false) => {
-                self.note(Promises::of(&[Promise::PendingResponseConnection]));
-                Ok(())
-            }
-            Event::LetGo(id, true) => {
-                let what = format!("is_connected of {id}, which all servers have let go of");
-                Err((what, broken(Promise::PendingResponseConnection, "false", "true")))
-            }
-            Event::Completed(_, false) => {
-                self.note(Promises::of(&[Promise::HasResponseIsTrue]));
-                Ok(())
-            }
-            Event::Completed(id, true) => {
-                let what = format!("has_response of {id}, which has got all of its responses");
-                Err((what, broken(Promise::HasResponseIsTrue, "false", "true")))
+            Event::Completed(id, has_response) => {
+                let what = || format!("has_response of {id}, which has got all of its responses");
+                self.says(what, Promise::HasResponseIsTrue, false, *has_response)
             }
             Event::Reread(_, None) => {
                 self.note(Promises::of(&[Promise::HeldDataStaysIntact]));
@@ -222,34 +210,50 @@ impl Trial<'_> {
         }
     }
 
+    /// Holds an answer against the only one there may be.
+    fn says(
+        &mut self,
+        what: impl FnOnce() -> String,
+        promise: Promise,
+        expected: bool,
+        seen: bool,
+    ) -> Found {
+        if seen != expected {
+            return Err((what(), broken(promise, expected, seen)));
+        }
+        self.note(Promises::of(&[promise]));
+        Ok(())
+    }
+
     /// However threads loan and drop, there are never more than may be.
     fn scrambled(&mut self, most: usize, refused: &Observation) -> Found {
-        let what = || "loan and drop as fast as all its threads can".to_owned();
-        if most > self.limit {
-            let expected = format!("{} loan(s) at the same time", self.limit);
-            return Err((what(), broken(Promise::LoanLimit, expected, format!("{most} loan(s)"))));
+        let what = "loan and drop as fast as all its threads can";
+        if most <= self.limit {
+            return self.is_one_too_many(what, MessageId::default(), refused);
         }
-        let (key, id) = (Key::default(), MessageId::default());
-        let form = LoanForm::default();
-        let action = Action::LoanRequest { client: key, new: key, id, len: 0, form };
-        let error = Expected::Refused("ExceedsMaxLoans");
-        self.hold(&action, Promise::LoanLimit, error, refused).map_err(|breach| (what(), breach))
+        let expected = format!("{} loan(s) at the same time", self.limit);
+        let breach = broken(Promise::LoanLimit, expected, format!("{most} loan(s)"));
+        Err((what.to_owned(), breach))
     }
 
     /// Whoever drops a loaned response gives it back.
     fn handed_on(&mut self, granted: usize, refused: &Observation) -> Found {
-        let key = Key::default();
-        let (id, form) = (MessageId::default(), LoanForm::default());
-        let action = Action::LoanResponse { active: key, new: key, id, len: 0, form };
-        let error = Expected::Refused("ExceedsMaxLoans");
-        self.hold(&action, Promise::LoanLimit, error, refused)
-            .map_err(|breach| ("loan one more".to_owned(), breach))?;
+        let response = Concurrent::response(MessageId::default(), 0, 0);
+        self.is_one_too_many("loan one more", response, refused)?;
         if granted == RESPONSE_LOANS {
             return Ok(());
         }
         let what = "loan, after another thread has dropped what was loaned before".to_owned();
         let expected = format!("{RESPONSE_LOANS} loan(s)");
         Err((what, broken(Promise::LoanLimit, expected, format!("{granted} loan(s)"))))
+    }
+
+    /// Who gets no more gets to know that it has as much as may be.
+    fn is_one_too_many(&mut self, what: &str, id: MessageId, refused: &Observation) -> Found {
+        let action = loan(id, 0, LoanForm::default());
+        let error = Expected::Refused("ExceedsMaxLoans");
+        self.hold(&action, Promise::LoanLimit, error, refused)
+            .map_err(|breach| (what.to_owned(), breach))
     }
 
     /// A message that says who it is has to be that one, and somebody has to have sent it.
@@ -448,7 +452,6 @@ impl Trial<'_> {
     /// Threads that loan at the same time get exactly as many as there may be, all together.
     fn rushes(&mut self, logs: &Logs) -> Found {
         let limit = self.limit;
-        let error = Expected::Refused("ExceedsMaxLoans");
         let mut granted: BTreeMap<(usize, usize), usize> = BTreeMap::new();
         for (who, events) in &logs.threads {
             for event in events {
@@ -456,11 +459,8 @@ impl Trial<'_> {
                 else {
                     continue;
                 };
-                let key = Key::default();
-                let (id, form) = (MessageId::default(), LoanForm::default());
-                let action = Action::LoanRequest { client: key, new: key, id, len: 0, form };
-                self.hold(&action, Promise::LoanLimit, error.clone(), refused)
-                    .map_err(|breach| (format!("{}: loan one more", name(*who)), breach))?;
+                let what = format!("{}: loan one more", name(*who));
+                self.is_one_too_many(&what, MessageId::default(), refused)?;
                 *granted.entry((port, *rush)).or_default() += got;
             }
         }

@@ -84,10 +84,11 @@ pub enum Switch {
     /// A client may run out of memory while it waits for answers to a request that no server
     /// has any more; a dynamic one makes no loans then: it would crash in the end.
     UndeliveredRequestTakesChunk,
-    /// A dynamic port of which payloads are aligned to more than 8 bytes may run out of
-    /// memory: it loses a chunk with every growth.
+    /// A dynamic port of which payloads or user headers are aligned to more than 8 bytes may run
+    /// out of memory: it loses a chunk with every growth.
     AlignedPortLosesChunks,
-    /// A service with slices that is created, and not opened or created, keeps limits of 0.
+    /// A service with slices that is created, and not opened or created, keeps limits of 0. Those
+    /// of any service with slices are raised: whoever comes after a scenario creates it once more.
     CreatedServiceKeepsZeros,
     /// Responses of a server that is gone may be lost when the client asks for a response
     /// to another request and there is none.
@@ -142,7 +143,6 @@ pub fn steered<'a>(scenario: &'a Scenario, quirks: &BTreeSet<Switch>) -> Cow<'a,
         service.server_expired_connection_buffer = default.server_expired_connection_buffer;
     }
     let payload = scenario.service.payload;
-    // Whoever comes after creates it once more, whatever the steps do.
     if quirks.contains(&Switch::CreatedServiceKeepsZeros)
         && (payload.requests_are_slices() || payload.responses_are_slices())
         && scenario.service != scenario.service.raised()

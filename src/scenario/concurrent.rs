@@ -163,13 +163,14 @@ impl Concurrent {
             client_backpressure: Backpressure::RetryUntilDelivered,
             server_backpressure: Backpressure::RetryUntilDelivered,
             // The lengths of values say nothing, and the strategy is that of the ports. Nothing
-            // is aligned to more than a word.
+            // that grows is aligned to more than a word, by its user header neither: all would
+            // be about one known quirk.
             payload: match base.payload {
                 Payloads::Values | Payloads::ValueRequests | Payloads::ValueResponses => {
                     Payloads::Bytes
                 }
-                Payloads::Records => Payloads::Words,
-                Payloads::Bytes | Payloads::Words => base.payload,
+                Payloads::Records if self.has_dynamic_ports() => Payloads::Words,
+                slices => slices,
             },
             request_payload_alignment: 1,
             response_payload_alignment: 1,
@@ -258,6 +259,10 @@ impl Concurrent {
     #[must_use]
     pub fn is_of_leaver(&self, response: MessageId) -> bool {
         Self::answered_by(response).checked_sub(1).is_some_and(|server| self.leaves_early(server))
+    }
+
+    fn has_dynamic_ports(&self) -> bool {
+        self.client_strategy.is_dynamic() || self.server_strategy.is_dynamic()
     }
 
     /// Servers that are there until the end.

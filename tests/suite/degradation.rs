@@ -80,6 +80,16 @@ impl House {
         Self { sandbox, _node: node, service }
     }
 
+    /// A client that does so about servers it cannot reach, and notes in `calls` whom.
+    fn client(&self, calls: &Calls, action: DegradationAction) -> Client {
+        self.service
+            .client_builder()
+            .initial_max_slice_len(8)
+            .set_response_degradation_handler(calls.handler(action))
+            .create()
+            .unwrap()
+    }
+
     /// Removes the data segments of the port with this id.
     fn remove_data_of(&self, port: u128) {
         let prefix = self.sandbox.prefix();
@@ -142,13 +152,7 @@ fn a_client_that_can_reach_one_of_two_new_servers_fails_all_the_same_if_it_is_to
     for (action, first_is_lost) in ACTIONS.into_iter().flat_map(|a| [(a, true), (a, false)]) {
         let house = House::new();
         let calls = Calls::default();
-        let client = house
-            .service
-            .client_builder()
-            .initial_max_slice_len(8)
-            .set_response_degradation_handler(calls.handler(action))
-            .create()
-            .unwrap();
+        let client = house.client(&calls, action);
         let new_server =
             || house.service.server_builder().initial_max_slice_len(8).create().unwrap();
         let (first, second) = (new_server(), new_server());
@@ -168,13 +172,7 @@ fn a_client_that_cannot_reach_a_server_asks_its_handler_and_goes_on_with_the_oth
         for action in ACTIONS {
             let house = House::new();
             let calls = Calls::default();
-            let client = house
-                .service
-                .client_builder()
-                .initial_max_slice_len(8)
-                .set_response_degradation_handler(calls.handler(action))
-                .create()
-                .unwrap();
+            let client = house.client(&calls, action);
             let new_server = || {
                 let builder = house.service.server_builder().initial_max_slice_len(8);
                 builder.allocation_strategy(strategy).create().unwrap()

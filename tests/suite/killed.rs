@@ -1,8 +1,10 @@
 //! Who is killed cleans up nothing: others do it for them, and go on.
 
 use iox2_gauntlet::{
+    actor::{Action, Host as _, Key, Observation, iox::Ipc},
     example::event::{Event, Occasion, Program},
     sandbox::Sandbox,
+    scenario::{OpenMode, Settings},
 };
 
 use crate::across_processes::{SMALL, assert_nothing_left, finish, lens, received, sent, start};
@@ -152,4 +154,28 @@ fn a_client_that_is_killed_after_a_hundred_growths_leaves_no_segment() {
     assert_eq!(server.code(), Some(130), "{}", server.stderr);
     assert!(received(&server.events).ends_with(&sent(&next.events)));
     assert_nothing_left(&sandbox);
+}
+
+/// The service aside is not counted: it has to be one object, or others are counted wrongly.
+#[test]
+fn a_service_aside_maps_one_object_and_goes_with_its_participant() {
+    let sandbox = Sandbox::new().unwrap();
+    let mapped = |aside: bool| {
+        let mut host = Ipc::new(&sandbox.config_path(), "aside", Settings::default()).unwrap();
+        if aside {
+            host.open_aside();
+        }
+        let participant = Key(1);
+        let how = OpenMode::Create;
+        let join = Action::Join { new: participant, how, require: None, creates: true };
+        assert_eq!(host.perform(participant, &join).unwrap(), Observation::Done);
+        let mapped = host.mapped_objects().unwrap();
+        let leave = Action::Leave { participant };
+        assert_eq!(host.perform(participant, &leave).unwrap(), Observation::Done);
+        assert_nothing_left(&sandbox);
+        mapped
+    };
+    let alone = mapped(false);
+    assert!(alone > 0);
+    assert_eq!(mapped(true), alone);
 }

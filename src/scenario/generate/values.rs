@@ -134,7 +134,8 @@ fn clean_up() -> impl Strategy<Value = CleanUp> + Clone {
 }
 
 prop_compose! {
-    /// Any settings, with limits from 1 to 4, small ones more often: what is full shows more.
+    /// Any settings, with limits from 1 to 4, small ones more often: what is full shows more. A
+    /// limit of 0, now and then, counts as 1.
     pub fn settings()(
         via in prop_oneof![3 => Just(SettingsVia::Builder), 1 => Just(SettingsVia::ConfigFile)],
         max_clients in limit(),
