@@ -252,7 +252,10 @@ where
 {
     fn perform(&mut self, _: Key, action: &Action) -> Result<Observation, HostError> {
         Ok(match *action {
-            Action::Join { new, how, require, creates } => self.join(new, how, require, creates),
+            Action::Join { new, how, require, creates } => {
+                let joined = self.join(new, how, require, creates);
+                keep(&mut self.participants, new, joined)
+            }
             Action::Leave { participant } => return forget(&mut self.participants, participant),
             Action::Kill { witness, .. } => {
                 let node = &object(&self.participants, witness)?.node;

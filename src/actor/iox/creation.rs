@@ -17,7 +17,7 @@ use crate::{
     scenario::{OpenMode, Requirement, SettingsVia, Strategy},
 };
 
-/// A port, and what it says of itself; or why there is none.
+/// A participant or a port, and what it says of itself; or why there is none.
 type Created<T> = Result<(T, Observation), String>;
 
 // What is created is large and made seldom: the frame of whoever performs actions is smaller
@@ -26,28 +26,19 @@ impl<S: Service, Req: Payload + ?Sized, Res: Payload + ?Sized> InProcess<S, Req,
 where
     version::Builder<S, Req, Res>: Obtain<S, Req, Res>,
 {
+    /// A node with the service open, and another one aside where every participant has one.
     #[inline(never)]
     pub(super) fn join(
-        &mut self,
-        new: Key,
+        &self,
+        participant: Key,
         how: OpenMode,
         require: Option<Requirement>,
         creates: bool,
-    ) -> Observation {
-        let node = match presence::node::<S>(&self.config) {
-            Ok(node) => node,
-            Err(error) => return Observation::Refused(error),
-        };
-        match self.open(&node, how, require, creates) {
-            Ok(factory) => match self.has_aside.then(|| self.aside(&node, new)).transpose() {
-                Ok(_aside) => {
-                    self.participants.insert(new, Participant { node, factory, _aside });
-                    Observation::Done
-                }
-                Err(error) => Observation::Refused(error),
-            },
-            Err(error) => Observation::Refused(error),
-        }
+    ) -> Created<Participant<S, Req, Res>> {
+        let node = presence::node::<S>(&self.config)?;
+        let factory = self.open(&node, how, require, creates)?;
+        let _aside = self.has_aside.then(|| self.aside(&node, participant)).transpose()?;
+        Ok((Participant { node, factory, _aside }, Observation::Done))
     }
 
     fn aside(&self, node: &Node<S>, participant: Key) -> Result<Aside<S>, String> {
