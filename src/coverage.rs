@@ -252,7 +252,7 @@ pub fn situations() -> impl Iterator<Item = (Layout, Cell)> {
                 // Runs are compared within one process, and threads have one.
                 Occasion::Whole(Whole::Comparison | Whole::Concurrent) => vec![Layout::Together],
                 // Whoever is killed takes nobody along.
-                Occasion::Step(ActionKind::Kill) => vec![Layout::Apart],
+                Occasion::Step(ActionKind::Kill | ActionKind::KillAmid) => vec![Layout::Apart],
                 _ => vec![Layout::Together, Layout::Apart],
             };
             layouts.into_iter().flat_map(move |layout| {
@@ -365,7 +365,7 @@ fn occasions_in_order(promise: Promise) -> Vec<Occasion> {
             &[K::InspectService]
         }
         P::SettingsAreKept => &[K::InspectService, K::CreateClient, K::CreateServer],
-        P::DeadNodeIsListed | P::DeadNodeIsCleanedUp => &[K::Kill],
+        P::DeadNodeIsListed | P::DeadNodeIsCleanedUp => &[K::Kill, K::KillAmid],
     };
     steps.iter().copied().map(Occasion::Step).collect()
 }
@@ -375,7 +375,8 @@ fn strategies(promise: Promise, step: Occasion) -> Vec<Option<Strategy>> {
     use ActionKind as K;
     let uses_no_memory = matches!(
         step,
-        Occasion::Whole(_) | Occasion::Step(K::Join | K::Leave | K::Kill | K::InspectService)
+        Occasion::Whole(_)
+            | Occasion::Step(K::Join | K::Leave | K::Kill | K::KillAmid | K::InspectService)
     );
     if uses_no_memory {
         return vec![None];

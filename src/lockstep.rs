@@ -36,7 +36,7 @@ use crate::{
         Model, MostMapped, Prediction, Promise, Promises, Switch, concurrent,
         judge::{self, Breach, Judged},
     },
-    scenario::{Concurrent, Scenario, SettleOrder, Step, full_load},
+    scenario::{Concurrent, Moment, Nth, Scenario, SettleOrder, Step, full_load},
 };
 
 /// Where in a run something happened.
@@ -186,6 +186,7 @@ pub fn run(
         sightings: BTreeMap::new(),
         performed: 0,
         skipped: 0,
+        doom: None,
     };
     let end = run.all(scenario).err().unwrap_or(End::Kept);
     let coverage = run.checks.coverage();
@@ -208,6 +209,8 @@ struct Run<'a> {
     sightings: BTreeMap<Switch, u64>,
     performed: usize,
     skipped: usize,
+    /// When whoever performs the next step is killed, and who cleans up.
+    doom: Option<(Moment, Nth)>,
 }
 
 impl Run<'_> {
@@ -224,11 +227,21 @@ impl Run<'_> {
 
     fn step(&mut self, index: usize, step: &Step) -> Result<(), End> {
         // Not taken out of its option: to move an action costs more than to find it.
+        if let Step::KillAmid { at, by } = *step {
+            self.doom = Some((at, by)).filter(|_| self.host.can_kill_amid());
+            self.skipped += usize::from(self.doom.is_none());
+            return Ok(());
+        }
         let Some(action) = &self.model.resolve(step) else {
             self.skipped += 1;
             return Ok(());
         };
-        self.take(Position::Step(index), action)?;
+        if let Some((at, by)) = self.doom.take() {
+            let action = self.model.killed_amid(action.clone(), at, by);
+            self.take(Position::Step(index), &action)?;
+        } else {
+            self.take(Position::Step(index), action)?;
+        }
         self.performed += 1;
         Ok(())
     }
@@ -446,6 +459,16 @@ pub fn describe(action: &Action) -> String {
         Action::Leave { participant } => format!("participant {participant} leaves"),
         Action::Kill { victim, witness } => {
             format!("participant {victim} is killed, {witness} cleans up")
+        }
+        Action::KillAmid { victim, witness, doing, at, .. } => {
+            let at = match at {
+                Moment::Call(calls) => format!("file call {calls}"),
+                Moment::Instruction(steps) => format!("instruction {steps}"),
+            };
+            format!(
+                "participant {victim} is killed at {at} of this, {witness} cleans up: {}",
+                describe(doing)
+            )
         }
         Action::CreateClient { participant, new, strategy, hint, preallocate, active } => {
             let (chunks, active) = (stated(*preallocate, "chunks"), stated(*active, "active"));

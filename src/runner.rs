@@ -33,6 +33,7 @@ use crate::{
     actor::{
         Action, Damage, Host, HostError, Key, Observation,
         child::{Child, Executable},
+        death,
         presence::Aftermath,
         serve::{self, Note, Reply, Request, TracedStep, Tracer},
         variant::Variant,
@@ -373,10 +374,16 @@ impl Runner {
 
 /// The known quirk that explains what is left, if something is.
 fn explains(known: &BTreeMap<Switch, usize>, census: &Census) -> Option<Switch> {
-    let all_segments =
-        census.leftovers.iter().all(|left| matches!(left, Leftover::SharedMemory(_)));
-    let enough = |count: &usize| (1..=*count).contains(&census.leftovers.len());
-    known.iter().find(|(_, count)| all_segments && enough(count)).map(|(switch, _)| *switch)
+    let is_known = |switch: Switch, left: &Leftover| match (switch, left) {
+        (Switch::HalfMadeNodeStays, Leftover::File(path)) => path.starts_with("nodes/"),
+        (Switch::FailedGrowthSticks, Leftover::SharedMemory(_)) => true,
+        _ => false,
+    };
+    let (switch, _) = known.iter().find(|(switch, most)| {
+        (1..=**most).contains(&census.leftovers.len())
+            && census.leftovers.iter().all(|left| is_known(**switch, left))
+    })?;
+    Some(*switch)
 }
 
 /// One child process per participant.
@@ -393,18 +400,35 @@ struct ApartHost<'a> {
     participants: BTreeMap<Key, Child>,
 }
 
+impl ApartHost<'_> {
+    /// Starts the process of a participant.
+    fn start(&mut self, participant: Key) -> Result<(), HostError> {
+        let mut child = Child::start(self.executables[self.joined % 2])?;
+        if self.joined.is_multiple_of(2) || std::ptr::eq(self.executables[0], self.executables[1]) {
+            self.own = Some(participant);
+        }
+        self.joined += 1;
+        child.ask(&self.open, self.deadline, self.interrupted)?;
+        self.participants.insert(participant, child);
+        Ok(())
+    }
+}
+
 impl Host for ApartHost<'_> {
     fn perform(&mut self, participant: Key, action: &Action) -> Result<Observation, HostError> {
-        if let Action::Join { new, .. } = action {
-            let mut child = Child::start(self.executables[self.joined % 2])?;
-            if self.joined.is_multiple_of(2)
-                || std::ptr::eq(self.executables[0], self.executables[1])
-            {
-                self.own = Some(*new);
+        if let Action::KillAmid { victim, witness, doing, at, spares } = action {
+            if let Action::Join { .. } = **doing {
+                self.start(*victim)?;
             }
-            self.joined += 1;
-            child.ask(&self.open, self.deadline, self.interrupted)?;
-            self.participants.insert(*new, child);
+            if let Some(mut victim) = self.participants.remove(victim) {
+                let request = Request::DieAmid((**doing).clone());
+                victim.die_amid(&request, (*at, *spares), self.deadline, self.interrupted)?;
+            }
+            let cleans_up = Action::Kill { victim: *victim, witness: *witness };
+            return self.perform(participant, &cleans_up);
+        }
+        if let Action::Join { new, .. } = action {
+            self.start(*new)?;
         }
         if let Action::Kill { victim, .. } = action {
             // Reaped as well: who is not may still look alive.
@@ -455,5 +479,9 @@ impl Host for ApartHost<'_> {
 
     fn can_kill(&self) -> bool {
         true
+    }
+
+    fn can_kill_amid(&self) -> bool {
+        death::is_possible(self.executables[0])
     }
 }

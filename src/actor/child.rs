@@ -14,16 +14,19 @@ use std::{
     time::{Duration, Instant},
 };
 
+use nix::unistd::Pid;
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
     HostError,
+    death::{self, Spares},
     sabotage::Sabotage,
     serve::{Reply, Request},
 };
+use crate::scenario::Moment;
 
 /// How long an interruption may go unnoticed.
-const ATTENTION: Duration = Duration::from_millis(50);
+pub(super) const ATTENTION: Duration = Duration::from_millis(50);
 
 /// How often a child that shows that it gets on may take as long as it should take at most.
 pub const MOST_DEADLINES: u32 = 10;
@@ -143,16 +146,23 @@ impl Child {
 
     fn converse_while<Q: Serialize, R: DeserializeOwned>(
         &mut self,
-        mut alive: impl FnMut() -> bool,
+        alive: impl FnMut() -> bool,
         request: &Q,
         deadline: Duration,
         interrupted: &AtomicBool,
     ) -> Result<R, HostError> {
-        let mut line = serde_json::to_string(request)
-            .map_err(|e| HostError::Harness(format!("request: {e}")))?;
-        line.push('\n');
+        let line = line_of(request)?;
         // A child that is gone shows in its missing reply.
         let _ = self.stdin.as_mut().map(|stdin| stdin.write_all(line.as_bytes()));
+        self.reply_while(alive, deadline, interrupted)
+    }
+
+    fn reply_while<R: DeserializeOwned>(
+        &mut self,
+        mut alive: impl FnMut() -> bool,
+        deadline: Duration,
+        interrupted: &AtomicBool,
+    ) -> Result<R, HostError> {
         let (started, most) = (Instant::now(), deadline * MOST_DEADLINES);
         let mut until = started + deadline;
         let reply = loop {
@@ -187,6 +197,46 @@ impl Child {
         }
     }
 
+    pub(super) fn pid(&self) -> Pid {
+        // It fits: ids of processes are `i32`.
+        Pid::from_raw(i32::try_from(self.process.id()).unwrap_or_default())
+    }
+
+    /// Kills the child amid what it is asked for, and reaps it.
+    ///
+    /// # Errors
+    /// As [`Self::ask`].
+    pub fn die_amid(
+        &mut self,
+        request: &Request,
+        (at, spares): (Moment, Spares),
+        deadline: Duration,
+        interrupted: &AtomicBool,
+    ) -> Result<(), HostError> {
+        let pid = self.pid();
+        let line = line_of(request)?;
+        let mut stdin = self.stdin.as_ref();
+        let begin = || {
+            let _ = stdin.as_mut().map(|stdin| stdin.write_all(line.as_bytes()));
+        };
+        let stopped = death::stop_amid(pid, at, spares, deadline, interrupted, begin);
+        if let Err(HostError::Crashed(_)) = stopped {
+            // It may have said of what.
+            return match self.reply_while(|| false, deadline, interrupted) {
+                Ok(Reply::Panicked(message)) => {
+                    self.end();
+                    Err(HostError::Crashed(message))
+                }
+                Ok(reply) => Err(HostError::Harness(format!("unexpected reply {reply:?}"))),
+                Err(error) => Err(error),
+            };
+        }
+        let _ = self.process.kill();
+        death::wait_for_end(pid);
+        self.end();
+        stopped
+    }
+
     /// Lets the child end by itself, as it does once nothing is asked any more, and kills it
     /// if it takes longer than `deadline`.
     pub fn finish(mut self, deadline: Duration) {
@@ -209,6 +259,11 @@ impl Drop for Child {
     fn drop(&mut self) {
         self.end();
     }
+}
+
+fn line_of(request: &impl Serialize) -> Result<String, HostError> {
+    let line = serde_json::to_string(request);
+    line.map(|line| line + "\n").map_err(|error| HostError::Harness(format!("request: {error}")))
 }
 
 fn describe(status: ExitStatus) -> String {

@@ -262,6 +262,10 @@ where
                 self.visit(node);
                 version::clean_up(node, &self.config).unwrap_or_else(Observation::Refused)
             }
+            Action::KillAmid { .. } => {
+                let what = "who shares a process cannot be killed amid an action";
+                return Err(HostError::Harness(what.to_owned()));
+            }
             Action::CreateClient { participant, new, strategy, hint, preallocate, active } => {
                 let factory = &object(&self.participants, participant)?.factory;
                 let memory = self.memory_of_clients(strategy, hint);

@@ -8,6 +8,7 @@ pub mod bare;
 pub mod child;
 pub mod concurrent;
 pub mod config_file;
+pub mod death;
 pub mod element;
 pub mod iox;
 pub mod message;
@@ -24,10 +25,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     payload::{MessageId, Mismatch},
-    scenario::{Backpressure, Concurrent, LoanForm, OpenMode, Requirement, Strategy},
+    scenario::{Backpressure, Concurrent, LoanForm, Moment, OpenMode, Requirement, Strategy},
 };
 
 use concurrent::Logs;
+use death::Spares;
 use presence::{Aftermath, Presence};
 
 /// Names one object of a run: a participant, a port, a loan, a message held. Never
@@ -80,6 +82,14 @@ pub enum Action {
     Kill {
         victim: Key,
         witness: Key,
+    },
+    /// The victim is killed amid this, and the witness cleans up.
+    KillAmid {
+        victim: Key,
+        witness: Key,
+        doing: Box<Action>,
+        at: Moment,
+        spares: Spares,
     },
     CreateClient {
         participant: Key,
@@ -451,6 +461,11 @@ pub trait Host {
     /// From now on every participant has another service as well, of its own and of no use, for
     /// as long as it is there.
     fn open_aside(&mut self) {}
+
+    /// Whether a participant can be killed amid an action.
+    fn can_kill_amid(&self) -> bool {
+        false
+    }
 
     /// Whether a participant has a process of its own, which can be killed.
     fn can_kill(&self) -> bool {

@@ -55,6 +55,9 @@ const SHRINK_TIME: Duration = Duration::from_secs(15);
 /// Proofs are a few steps long; one that hangs is to cost no more than this.
 const PROOF_DEADLINE: Duration = Duration::from_secs(2);
 
+/// Proofs that are run at the same time.
+const PROOFS_AT_ONCE: usize = 4;
+
 /// How the `index`-th generated scenario is judged: every sixteenth apart, every eighth on
 /// another service variant, and every family has its turn with all of them.
 fn trial_of_turn(index: u64) -> Trial {
@@ -186,6 +189,21 @@ pub fn judge_proof(
     runner.judge(&quirk.scenario, venue, false)
 }
 
+/// Does the same work in several threads, until each is done or has failed.
+fn on_workers(
+    count: usize,
+    work: impl Fn() -> Result<(), CampaignError> + Sync,
+) -> Result<(), CampaignError> {
+    thread::scope(|scope| {
+        let workers: Vec<_> = (0..count).map(|_| scope.spawn(&work)).collect();
+        workers.into_iter().try_for_each(|worker| {
+            worker.join().unwrap_or_else(|_| {
+                Err(HostError::Harness("a worker thread panicked".to_owned()).into())
+            })
+        })
+    })
+}
+
 /// Runs the plan. `progress` is told after every scenario how many there were.
 ///
 /// # Errors
@@ -207,7 +225,7 @@ pub fn run(
         tally: Mutex::new(Tally::default()),
     };
     let mut proofs = Vec::new();
-    let done = if plan.strict { Ok(()) } else { campaign.replay_proofs(quirks, &mut proofs) }
+    let done = if plan.strict { Ok(()) } else { campaign.replay_proofs(&quirks, &mut proofs) }
         .and_then(|()| campaign.replay_fixtures())
         .and_then(|()| campaign.generate_on_all_workers());
     match done {
@@ -320,47 +338,56 @@ impl Campaign<'_> {
         self.is_interrupted() || self.plan.fail_fast && !self.tally().findings.is_empty()
     }
 
-    /// Runs every quirk's proof strictly. A proof of this release must show; one of
-    /// another release must not.
+    /// Runs every quirk's proof strictly, several at once: those that hang only wait. A proof
+    /// of this release must show; one of another release must not.
     fn replay_proofs(
         &self,
-        active: Vec<Quirk>,
+        active: &[Quirk],
         reports: &mut Vec<(Quirk, bool)>,
     ) -> Result<(), CampaignError> {
-        let mut runner = self.new_runner().with_deadline(PROOF_DEADLINE);
-        let runner = &mut runner;
-        for quirk in Quirk::known()? {
-            if self.is_over() {
-                break;
+        let known = Mutex::new(Quirk::known()?.into_iter());
+        let shown = Mutex::new(Vec::new());
+        let next = || known.lock().unwrap_or_else(PoisonError::into_inner).next();
+        on_workers(PROOFS_AT_ONCE, || {
+            let mut runner = self.new_runner().with_deadline(PROOF_DEADLINE);
+            while let Some(quirk) = next().filter(|_| !self.is_over()) {
+                if let Some(shows) = self.replay_proof(&mut runner, &quirk, active)? {
+                    let mut shown = shown.lock().unwrap_or_else(PoisonError::into_inner);
+                    shown.push((quirk, shows));
+                }
             }
-            let is_active = active.iter().any(|other| other.id == quirk.id);
-            // The proof of another release's quirk is a scenario like any other.
-            let judgement = if is_active {
-                judge_proof(runner, &quirk, &self.switches)?
-            } else {
-                runner.live_with(self.switches.clone());
-                runner.judge(
-                    &quirk.scenario,
-                    Venue::suited_to(&quirk.scenario, quirk.variant),
-                    false,
-                )?
-            };
-            let end = &judgement.outcome.end;
-            if is_active && (end.is_kept() || end.promise() == Some(quirk.promise)) {
-                self.count("proofs of quirks", Layout::Together, &judgement);
-                reports.push((quirk, !end.is_kept()));
-            } else {
-                let origin = format!("the proof of quirk {}", quirk.id);
-                self.record(
-                    runner,
-                    Case::saved(&quirk.scenario, Venue::suited_to(&quirk.scenario, quirk.variant)),
-                    "proofs of quirks",
-                    &origin,
-                    judgement,
-                )?;
-            }
-        }
+            Ok(())
+        })?;
+        *reports = shown.into_inner().unwrap_or_else(PoisonError::into_inner);
+        reports.sort_by(|(a, _), (b, _)| a.id.cmp(&b.id));
         Ok(())
+    }
+
+    /// Whether the proof of a quirk of this release shows it; anything else is recorded.
+    fn replay_proof(
+        &self,
+        runner: &mut Runner,
+        quirk: &Quirk,
+        active: &[Quirk],
+    ) -> Result<Option<bool>, CampaignError> {
+        let is_active = active.iter().any(|other| other.id == quirk.id);
+        let venue = Venue::suited_to(&quirk.scenario, quirk.variant);
+        // The proof of another release's quirk is a scenario like any other.
+        let judgement = if is_active {
+            judge_proof(runner, quirk, &self.switches)?
+        } else {
+            runner.live_with(self.switches.clone());
+            runner.judge(&quirk.scenario, venue, false)?
+        };
+        let end = &judgement.outcome.end;
+        if is_active && (end.is_kept() || end.promise() == Some(quirk.promise)) {
+            self.count("proofs of quirks", venue.layout, &judgement);
+            return Ok(Some(!end.is_kept()));
+        }
+        let origin = format!("the proof of quirk {}", quirk.id);
+        let case = Case::saved(&quirk.scenario, venue);
+        self.record(runner, case, "proofs of quirks", &origin, judgement)?;
+        Ok(None)
     }
 
     fn replay_fixtures(&self) -> Result<(), CampaignError> {
@@ -381,16 +408,7 @@ impl Campaign<'_> {
     fn generate_on_all_workers(&self) -> Result<(), CampaignError> {
         let deadline = Instant::now() + self.plan.time;
         let next = AtomicU64::new(0);
-        thread::scope(|scope| {
-            let workers: Vec<_> = (0..self.plan.jobs)
-                .map(|_| scope.spawn(|| self.generate(&next, deadline)))
-                .collect();
-            workers.into_iter().try_for_each(|worker| {
-                worker.join().unwrap_or_else(|_| {
-                    Err(HostError::Harness("a worker thread panicked".to_owned()).into())
-                })
-            })
-        })
+        on_workers(self.plan.jobs, || self.generate(&next, deadline))
     }
 
     fn generate(&self, next: &AtomicU64, deadline: Instant) -> Result<(), CampaignError> {

@@ -154,7 +154,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     use crate::{
-        model::{Expected, ideal::model_after},
+        model::{Expected, ideal::tests::model_after},
         scenario::{LoanForm, OpenMode, Settings, Step, Strategy},
     };
 

@@ -1,30 +1,21 @@
-//! Models for tests: what is allowed first is what happens.
+//! What happens if all goes well: what is allowed first.
 
-use std::collections::BTreeSet;
+use super::{Expected, Model};
+use crate::actor::{Action, Observation, PortId, Received};
 
-use super::{Expected, Model, Switch};
-use crate::{
-    actor::{Action, Observation, PortId, Received},
-    scenario::{Settings, Step},
-};
-
-/// The model after these steps, as if each had gone well; `None` if one has nothing to act on.
-pub(super) fn model_after(
-    settings: Settings,
-    quirks: BTreeSet<Switch>,
-    steps: &[Step],
-) -> Option<Model> {
-    let mut model = Model::new(settings, quirks);
-    for (id, step) in (1..).zip(steps) {
-        let action = model.resolve(step)?;
-        let allowed = model.predict(&action).allowed;
-        let observation = match (&action, &allowed[0]) {
-            (Action::CreateClient { .. } | Action::CreateServer { .. }, _) => {
-                let id = PortId(id);
-                Observation::PortCreated { id, hint: 8, backpressure: None, active: None }
+impl Model {
+    /// What is observed if an action goes well.
+    pub(super) fn ideal(&self, action: &Action) -> Observation {
+        match (action, self.predict(action).allowed.swap_remove(0)) {
+            (
+                Action::CreateClient { new, hint, .. } | Action::CreateServer { new, hint, .. },
+                Expected::PortCreated { .. },
+            ) => {
+                let id = PortId(u128::from(new.0));
+                Observation::PortCreated { id, hint: *hint, backpressure: None, active: None }
             }
             (_, Expected::Loaned { len }) => Observation::Loaned {
-                len: *len,
+                len,
                 not_default: None,
                 mismatch: None,
                 misaligned: false,
@@ -40,9 +31,35 @@ pub(super) fn model_after(
                 header_origin: message.origin,
                 elements: message.len as u64,
             }),
+            (_, Expected::Nothing) => Observation::Nothing,
+            (_, Expected::Refused(error)) => Observation::Refused(error.to_owned()),
             _ => Observation::Done,
-        };
-        model.apply(&action, &observation);
+        }
     }
-    Some(model)
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use std::collections::BTreeSet;
+
+    use crate::{
+        model::{Model, Switch},
+        scenario::{Settings, Step},
+    };
+
+    /// The model after these steps, as if each had gone well; `None` if one has nothing to act
+    /// on.
+    pub(in crate::model) fn model_after(
+        settings: Settings,
+        quirks: BTreeSet<Switch>,
+        steps: &[Step],
+    ) -> Option<Model> {
+        let mut model = Model::new(settings, quirks);
+        for step in steps {
+            let action = model.resolve(step)?;
+            let observation = model.ideal(&action);
+            model.apply(&action, &observation);
+        }
+        Some(model)
+    }
 }

@@ -181,10 +181,10 @@ fn hold_against(
         Observation::CleanedUp { dead, .. } => {
             // Dead nodes that are still there were not cleaned up in passing.
             let is_one = |expected: &Expected| *expected == Expected::CleanedUp { dead: 1 };
-            if *dead != 1 && prediction.allowed.iter().any(is_one) {
-                return Err(breach(Promise::DeadNodeIsListed, summary(observation)));
-            }
             if !allows(prediction, observation) {
+                if *dead != 1 && prediction.allowed.iter().any(is_one) {
+                    return Err(breach(Promise::DeadNodeIsListed, summary(observation)));
+                }
                 return Err(breach(prediction.promise, summary(observation)));
             }
             checked = checked.with(&[Promise::DeadNodeIsListed]);

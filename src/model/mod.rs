@@ -33,7 +33,6 @@ mod counts;
 mod expected;
 mod expired;
 mod gone;
-#[cfg(test)]
 mod ideal;
 pub mod judge;
 mod predict;
@@ -64,6 +63,9 @@ pub use quirk::{Switch, steered};
 /// the first segment's and one is never used (iceoryx2-cal `resizable_shared_memory`,
 /// all releases so far). Fewer would be a regression.
 pub const GROWTHS: usize = 254;
+
+/// Files and directories a node has before it uses a service.
+const FILES_OF_A_NODE: usize = 5;
 
 /// Longest loan that is carried out, in bytes. Beyond it a step would be limited
 /// by the machine's memory and not by iceoryx2.
@@ -144,6 +146,8 @@ pub struct Model {
     forsaken: BTreeMap<Key, usize>,
     /// Ports that were refused a growth for want of memory.
     starved: BTreeSet<Key>,
+    /// Participants that were killed amid joining.
+    half_made_nodes: usize,
     /// A participant or a port exists without its handle.
     has_lingering: bool,
     /// Participants have processes of their own.
@@ -321,6 +325,7 @@ impl Model {
             forgotten: BTreeMap::new(),
             forsaken: BTreeMap::new(),
             starved: BTreeSet::new(),
+            half_made_nodes: 0,
             has_lingering: false,
             can_kill: false,
             killed: BTreeSet::new(),
@@ -440,12 +445,16 @@ impl Model {
         (!lingers).then_some(MostMapped { most, tolerated })
     }
 
-    /// Shared-memory objects that known quirks leave behind when everything is dropped.
+    /// Files and shared-memory objects that known quirks leave behind when everything is dropped.
     #[must_use]
     pub fn known_leftovers(&self) -> BTreeMap<Switch, usize> {
-        let quirk = Switch::FailedGrowthSticks;
-        let shows = self.quirks.contains(&quirk) && !self.starved.is_empty();
-        shows.then_some((quirk, self.starved.len())).into_iter().collect()
+        [
+            (Switch::FailedGrowthSticks, self.starved.len()),
+            (Switch::HalfMadeNodeStays, self.half_made_nodes * FILES_OF_A_NODE),
+        ]
+        .into_iter()
+        .filter(|(quirk, count)| self.quirks.contains(quirk) && *count > 0)
+        .collect()
     }
 
     /// Whether every port is gone, also those that outlived their handle.

@@ -101,11 +101,15 @@ impl Model {
             Action::InspectActive { active } => self.predict_active(active),
             Action::InspectServer { server } => self.predict_server(server),
             Action::InspectService { .. } => self.predict_service(),
-            Action::Kill { .. } => {
-                // Somebody has come, opened the service and left before it is asked for.
-                let in_passing = self.settings.clean_up_key().is_some();
-                let dead = usize::from(!in_passing);
-                must(Promise::DeadNodeIsCleanedUp, Expected::CleanedUp { dead })
+            Action::Kill { .. } => self.predict_death(),
+            Action::KillAmid { victim, ref doing, .. } => {
+                let mut prediction = self.predict_death();
+                // Whether it was a node yet, or still, is not promised.
+                if matches!(**doing, Action::Join { .. }) || self.may_let_go_of_node(victim, doing)
+                {
+                    prediction.allowed.push(Expected::CleanedUp { dead: 0 });
+                }
+                prediction
             }
             // Sending to somebody who is gone is fine, see CT
             // `responses_can_be_received_when_client_no_longer_exists`.
@@ -122,6 +126,13 @@ impl Model {
             | Action::DropActive { .. }
             | Action::DropResponse { .. } => must(Promise::NeverCrashes, Expected::Done),
         }
+    }
+
+    fn predict_death(&self) -> Prediction {
+        // Somebody has come, opened the service and left before it is asked for.
+        let in_passing = self.settings.clean_up_key().is_some();
+        let dead = usize::from(!in_passing);
+        must(Promise::DeadNodeIsCleanedUp, Expected::CleanedUp { dead })
     }
 
     /// A client asks for more active requests than the service has, and perhaps also for

@@ -95,6 +95,13 @@ pub enum Switch {
     EmptyReceiveForgetsGoneServer,
     /// What belongs to a killed peer may stay connected after the clean-up.
     KilledPeerStaysConnected,
+    /// Nobody is killed while they make a file that others can see: one that is half made
+    /// cannot be cleaned up, or lets whoever opens it wait for ever.
+    HalfMadeFileStays,
+    /// Files of a node that was killed before it was complete may stay behind.
+    HalfMadeNodeStays,
+    /// Nobody is killed amid dropping their node and service: something stays behind.
+    HalfGoneNodeStays,
     /// A port that has grown may be listed with the length it began with.
     ListedLengthIgnoresGrowth,
     /// Requests of clients that are gone, discarded by a server, may keep memory mapped and

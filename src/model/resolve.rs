@@ -4,11 +4,13 @@
 
 use litemap::LiteMap;
 
-use super::{LONGEST_AFFORDABLE, Model, SHORTEST_IMPOSSIBLE, SHORTEST_OVERFLOWING, Switch};
+use super::{
+    Expected, LONGEST_AFFORDABLE, Model, SHORTEST_IMPOSSIBLE, SHORTEST_OVERFLOWING, Switch,
+};
 use crate::{
-    actor::{Action, Key, version},
+    actor::{Action, Key, death::Spares, version},
     payload::MessageId,
-    scenario::{Backpressure, Nth, OpenMode, Requirement, Step, Strategy, is_reduced},
+    scenario::{Backpressure, Moment, Nth, OpenMode, Requirement, Step, Strategy, is_reduced},
 };
 
 /// Unread responses at which the quirk is steered around: the smallest server that can
@@ -81,13 +83,10 @@ impl Model {
             }
             Step::Kill { participant, by } => {
                 let victim = self.participant(participant).filter(|_| self.can_kill)?;
-                let others = self
-                    .participants
-                    .iter()
-                    .filter(|(key, other)| other.present && **key != victim);
-                let others: Vec<Key> = others.map(|(key, _)| *key).collect();
-                Action::Kill { victim, witness: others[modulo(by, others.len())?] }
+                Action::Kill { victim, witness: self.witness_of(victim, by)? }
             }
+            // It says how the next one is performed, see `killed_amid`.
+            Step::KillAmid { .. } => return None,
             Step::CreateClient { participant, strategy, hint, preallocate, active } => {
                 let participant = self.participant(participant)?;
                 if self.quirks.contains(&Switch::RecycledSlotGetsOldConnection)
@@ -319,6 +318,41 @@ impl Model {
         active.chain(loaned).any(|client| !self.clients.contains_key(&client))
     }
 
+    /// Whoever performs this is killed amid it, if that is possible and nothing stands in the
+    /// way of what it does.
+    pub(crate) fn killed_amid(&self, doing: Action, at: Moment, by: Nth) -> Action {
+        let victim = doing.participant(self);
+        let knows = |quirk| self.quirks.contains(&quirk);
+        let is_refused = matches!(self.predict(&doing).allowed[0], Expected::Refused(_));
+        let is_possible = self.can_kill && !is_refused && !matches!(doing, Action::Kill { .. });
+        let is_steered =
+            self.may_let_go_of_node(victim, &doing) && knows(Switch::HalfGoneNodeStays);
+        let spares = if knows(Switch::HalfMadeFileStays) {
+            Spares::WhoeverMakesAFile
+        } else {
+            Spares::Nobody
+        };
+        match self.witness_of(victim, by) {
+            Some(witness) if is_possible && !is_steered => {
+                Action::KillAmid { victim, witness, doing: Box::new(doing), at, spares }
+            }
+            _ => doing,
+        }
+    }
+
+    /// Whether a node may be gone after this: what comes of it holds it as well.
+    pub(super) fn may_let_go_of_node(&self, participant: Key, doing: &Action) -> bool {
+        let has_left = self.participants.get(&participant).is_some_and(|other| !other.present);
+        has_left || matches!(doing, Action::Leave { .. })
+    }
+
+    fn witness_of(&self, victim: Key, by: Nth) -> Option<Key> {
+        let others =
+            self.participants.iter().filter(|(key, other)| other.present && **key != victim);
+        let others: Vec<Key> = others.map(|(key, _)| *key).collect();
+        Some(others[modulo(by, others.len())?])
+    }
+
     fn participant(&self, index: Nth) -> Option<Key> {
         nth(&self.participants, index, |participant| participant.present)
     }
@@ -373,7 +407,7 @@ impl Action {
             | Self::CreateClient { participant, .. }
             | Self::CreateServer { participant, .. }
             | Self::InspectService { participant } => Some(*participant),
-            Self::Kill { witness, .. } => Some(*witness),
+            Self::Kill { witness, .. } | Self::KillAmid { witness, .. } => Some(*witness),
             Self::DropClient { client: key }
             | Self::LoanRequest { client: key, .. }
             | Self::UpdateClient { client: key } => client(key),
@@ -412,7 +446,7 @@ mod tests {
     use super::*;
     use crate::{
         actor::Observation,
-        model::ideal::model_after,
+        model::ideal::tests::model_after,
         scenario::{LoanForm, Settings},
     };
 

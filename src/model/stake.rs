@@ -21,6 +21,7 @@ impl Model {
             Action::Join { .. }
             | Action::Leave { .. }
             | Action::Kill { .. }
+            | Action::KillAmid { .. }
             | Action::InspectService { .. } => None,
             Action::CreateClient { strategy, .. } | Action::CreateServer { strategy, .. } => {
                 return Some(*strategy);

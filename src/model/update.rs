@@ -45,6 +45,15 @@ impl Model {
                 }
             }
             Action::Kill { victim, .. } => self.kill(victim),
+            Action::KillAmid { victim, ref doing, .. } => {
+                // Done or not: what it would have given others is uncertain once it is killed.
+                if let Action::Join { .. } = **doing {
+                    self.half_made_nodes += 1;
+                }
+                let observation = self.ideal(doing);
+                self.apply(doing, &observation);
+                self.kill(victim);
+            }
             Action::CreateClient { participant, new, strategy, hint, preallocate, active } => {
                 if let Observation::PortCreated { id, .. } = observation {
                     let alignment = self.settings.request_payload_alignment;

@@ -47,7 +47,7 @@ use serde::{Deserialize, Serialize};
 pub use concurrent::Concurrent;
 pub use settings::{Backpressure, CleanUp, Payloads, Settings, SettingsVia};
 pub use step::{
-    LoanForm, MORE_THAN_NEEDED, Nth, OpenMode, PayloadType, Requirement, Step, is_reduced,
+    LoanForm, MORE_THAN_NEEDED, Moment, Nth, OpenMode, PayloadType, Requirement, Step, is_reduced,
 };
 
 /// Version of the file format; see [`Scenario::schema`].
@@ -132,7 +132,10 @@ impl Scenario {
     #[must_use]
     pub fn kills(&self) -> bool {
         let repeated = self.repeat.iter().flat_map(|repeat| &repeat.steps);
-        self.steps.iter().chain(repeated).any(|step| matches!(step, Step::Kill { .. }))
+        self.steps
+            .iter()
+            .chain(repeated)
+            .any(|step| matches!(step, Step::Kill { .. } | Step::KillAmid { .. }))
     }
 
     /// Number of steps a person has to read.

@@ -307,7 +307,7 @@ fn made_by(step: &Step) -> Option<Object> {
 /// The object a step names, and the index by which it does.
 fn named_by(step: &mut Step) -> Option<(Object, &mut Nth)> {
     match step {
-        Step::Join { .. } => None,
+        Step::Join { .. } | Step::KillAmid { .. } => None,
         Step::Leave { participant: index }
         | Step::Kill { participant: index, .. }
         | Step::CreateClient { participant: index, .. }

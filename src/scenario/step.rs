@@ -78,6 +78,16 @@ impl Requirement {
     }
 }
 
+/// Where amid a step its process is killed; one that has less to do is killed after it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Moment {
+    /// Before a system call that opens, changes, locks or removes a file, after so many others.
+    Call(u32),
+    /// After so many instructions.
+    Instruction(u32),
+}
+
 /// A payload type no scenario uses itself, see [`Payloads`](super::Payloads).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -118,6 +128,15 @@ pub enum Step {
     Kill {
         /// Which participant.
         participant: Nth,
+        /// Which of the others cleans up.
+        #[serde(default)]
+        by: Nth,
+    },
+    /// Whoever performs the next step is killed amid it, and another participant cleans up.
+    /// Where they share a process or nobody else is there, nobody is.
+    KillAmid {
+        /// When.
+        at: Moment,
         /// Which of the others cleans up.
         #[serde(default)]
         by: Nth,

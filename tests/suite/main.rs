@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "clippy exempts test functions, but not what they share")]
 
 mod across_processes;
+mod amid;
 #[cfg(iox2_at_least_0_9)]
 mod backpressure;
 mod command_line;

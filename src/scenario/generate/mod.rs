@@ -36,9 +36,9 @@ use super::{LoanForm, OpenMode, Repeat, Scenario, Settings, Step, Strategy as Al
 use crate::model::GROWTHS;
 
 use phrases::{
-    coming_and_going, conversation, create_client, create_server, inspect, join, killing, missing,
-    opening, orphaning, port_drops_under_held_data, reconnection, recycling, release, traffic,
-    vanishing, watching,
+    coming_and_going, conversation, create_client, create_server, dying, inspect, join, killing,
+    missing, opening, orphaning, port_drops_under_held_data, reconnection, recycling, release,
+    traffic, vanishing, watching,
 };
 use piles::{
     bequest, estates, few_chunks_left, forgotten_requests, held_over, modest_client, much_growth,
@@ -314,7 +314,8 @@ fn death() -> impl Strategy<Value = Scenario> {
         (1, inspect()),
         (1, watching()),
         (1, much_growth()),
-        (3, killing()),
+        (2, killing()),
+        (3, dying()),
         (1, coming_and_going()),
     ];
     let several_nodes = settings().prop_map(|s| Settings { max_nodes: s.max_nodes.max(2), ..s });

@@ -3,7 +3,7 @@
 use proptest::{collection::vec, prelude::*, sample::select};
 
 use super::{
-    super::{LoanForm, OpenMode, PayloadType, Requirement, Step},
+    super::{LoanForm, Moment, OpenMode, PayloadType, Requirement, Step},
     values::{alignment, allocation, any_length, form, hint, index, length, preallocated, reduced},
 };
 
@@ -206,6 +206,49 @@ pub(super) fn killing() -> BoxedStrategy<Vec<Step>> {
             steps.extend(asks);
             steps.extend(next.into_iter().flatten());
             steps
+        })
+        .boxed()
+}
+
+/// Somebody is killed amid what they do: while they come, go, make a port or grow, at a call;
+/// while they send or receive, in between as well.
+pub(super) fn dying() -> BoxedStrategy<Vec<Step>> {
+    let nth_call = prop_oneof![4 => 0..30_u32, 1 => 30..60_u32].prop_map(Moment::Call);
+    let moment = prop_oneof![
+        1 => (0..12_u32).prop_map(Moment::Call),
+        3 => (0..6_000_u32).prop_map(Moment::Instruction),
+    ];
+    let in_calls = prop_oneof![
+        3 => create_client(),
+        3 => create_server(),
+        2 => Just(join()),
+        1 => index().prop_map(|participant| Step::Leave { participant }),
+        2 => index().prop_map(|client| Step::DropClient { client }),
+        2 => index().prop_map(|server| Step::DropServer { server }),
+    ];
+    let in_between = prop_oneof![
+        2 => loan_request(),
+        2 => loan_response(),
+        3 => index().prop_map(|request| Step::SendRequest { request }),
+        3 => index().prop_map(|response| Step::SendResponse { response }),
+        3 => index().prop_map(|server| Step::ReceiveRequest { server }),
+        3 => index().prop_map(|pending| Step::ReceiveResponse { pending }),
+        1 => index().prop_map(|pending| Step::DropPending { pending }),
+        1 => index().prop_map(|active| Step::DropActive { active }),
+        1 => index().prop_map(|response| Step::DropResponse { response }),
+        1 => index().prop_map(|client| Step::UpdateClient { client }),
+        1 => index().prop_map(|server| Step::UpdateServer { server }),
+    ];
+    let last = prop_oneof![2 => (nth_call, in_calls), 3 => (moment, in_between)];
+    (last, index(), index(), index())
+        .prop_map(|((at, step), by, ask, one)| {
+            vec![
+                Step::KillAmid { at, by },
+                step,
+                Step::InspectService { participant: ask },
+                Step::InspectPending { pending: one },
+                Step::InspectActive { active: one },
+            ]
         })
         .boxed()
 }

@@ -1,0 +1,111 @@
+//! Who is killed amid what they do leaves nothing that others cannot clean up, but for what is
+//! known.
+
+use iox2_gauntlet::{
+    actor::HostError,
+    lockstep::{End, Position},
+    model::{Promise, quirk::Quirk},
+    runner::Layout,
+    scenario::{LoanForm, Moment, OpenMode, Scenario, Step, Strategy},
+};
+
+use crate::jury::{runner, strict_runner};
+
+const JOIN: Step = Step::Join { how: OpenMode::OpenOrCreate, require: None };
+
+/// More than any step has.
+const NEVER: u32 = 100_000;
+
+/// A client asks a server of another participant, and one of them is killed amid this.
+fn with_death(at: Moment, doing: Step, asks: bool) -> Scenario {
+    let form = LoanForm::Default;
+    let mut steps = vec![
+        JOIN,
+        JOIN,
+        Step::create_client(0, Strategy::BestFit, 8),
+        Step::create_server(1, Strategy::BestFit, 8, 2),
+    ];
+    if asks {
+        steps.push(Step::LoanRequest { client: 0, len: 500, form });
+        steps.push(Step::SendRequest { request: 0 });
+    }
+    steps.extend([
+        Step::KillAmid { at, by: 0 },
+        doing,
+        Step::InspectPending { pending: 0 },
+        Step::InspectService { participant: 0 },
+    ]);
+    Scenario::of_steps(steps)
+}
+
+#[test]
+fn who_is_killed_at_any_call_while_they_come_or_make_a_port_is_cleaned_up_after() {
+    let mut runner = runner();
+    for call in 0..60 {
+        for doing in [
+            JOIN,
+            Step::create_client(1, Strategy::BestFit, 8),
+            Step::create_server(0, Strategy::BestFit, 8, 2),
+            Step::DropServer { server: 0 },
+        ] {
+            let scenario = with_death(Moment::Call(call), doing, false);
+            let judgement = runner.judge(&scenario, Layout::Apart, false).unwrap();
+            assert_eq!(judgement.outcome.end, End::Kept, "{doing:?} at {call}");
+        }
+    }
+}
+
+#[test]
+fn who_is_killed_at_any_instruction_of_a_receive_or_an_answer_is_cleaned_up_after() {
+    let mut runner = runner();
+    for instruction in (0..6_000).step_by(397) {
+        for doing in [Step::ReceiveRequest { server: 0 }, Step::DropServer { server: 0 }] {
+            let scenario = with_death(Moment::Instruction(instruction), doing, true);
+            let judgement = runner.judge(&scenario, Layout::Apart, false).unwrap();
+            assert_eq!(judgement.outcome.end, End::Kept, "{doing:?} at {instruction}");
+        }
+    }
+}
+
+#[test]
+fn whoever_has_no_such_moment_is_killed_when_it_is_done() {
+    let doing = Step::create_server(1, Strategy::BestFit, 8, 2);
+    for at in [Moment::Call(NEVER), Moment::Instruction(NEVER)] {
+        let scenario = with_death(at, doing, false);
+        let judgement = strict_runner().judge(&scenario, Layout::Apart, true).unwrap();
+        assert_eq!(judgement.outcome.end, End::Kept, "{at:?}");
+        let seen = judgement.trace.iter().find(|step| step.position == Position::Step(5));
+        let seen = seen.unwrap();
+        assert!(seen.action.contains("is killed"), "{}", seen.action);
+        assert_eq!(seen.observed, "1 dead node(s), 1 cleaned up, 0 not, 0 left");
+    }
+}
+
+#[test]
+fn nobody_is_killed_where_they_share_a_process() {
+    let doing = Step::create_server(1, Strategy::BestFit, 8, 2);
+    let scenario = with_death(Moment::Call(3), doing, false);
+    let judgement = strict_runner().judge(&scenario, Layout::Together, true).unwrap();
+    assert_eq!(judgement.outcome.end, End::Kept);
+    assert!(judgement.trace.iter().all(|step| !step.action.contains("is killed")));
+    // The one that has nothing to act on, and the one that says how the next is done.
+    assert_eq!(judgement.outcome.skipped, 2);
+}
+
+#[test]
+fn a_crash_before_the_moment_is_told_from_the_death() {
+    let quirks = Quirk::known().unwrap();
+    let quirk = quirks.iter().find(|quirk| quirk.id == "full-expired-buffer-panics-in-server");
+    let mut scenario = quirk.unwrap().scenario.clone();
+    let last = scenario.steps.len() - 1;
+    scenario.steps.insert(last, Step::KillAmid { at: Moment::Call(NEVER), by: 0 });
+    scenario.steps.insert(1, JOIN);
+    let judgement = strict_runner().judge(&scenario, Layout::Apart, false).unwrap();
+    assert_eq!(judgement.outcome.end.promise(), Some(Promise::NeverCrashes));
+    let End::Stopped { action, error: HostError::Crashed(what), .. } = &judgement.outcome.end
+    else {
+        panic!("{:?}", judgement.outcome.end)
+    };
+    assert!(action.contains("is killed"), "{action}");
+    assert!(what.contains("panicked at") || what.contains("SIGSEGV"), "{what}");
+}
