@@ -401,6 +401,12 @@ struct ApartHost<'a> {
 }
 
 impl ApartHost<'_> {
+    /// Kills a participant, and reaps it: who is not reaped may still look alive.
+    fn end(&mut self, participant: Key) {
+        self.participants.remove(&participant).iter_mut().for_each(Child::end);
+        self.own = self.own.filter(|own| *own != participant);
+    }
+
     /// Starts the process of a participant.
     fn start(&mut self, participant: Key) -> Result<(), HostError> {
         let mut child = Child::start(self.executables[self.joined % 2])?;
@@ -417,11 +423,13 @@ impl ApartHost<'_> {
 impl Host for ApartHost<'_> {
     fn perform(&mut self, participant: Key, action: &Action) -> Result<Observation, HostError> {
         if let Action::KillAmid { victim, witness, doing, at, spares } = action {
-            if let Action::Join { .. } = **doing {
-                self.start(*victim)?;
+            match **doing {
+                Action::Join { .. } => self.start(*victim)?,
+                Action::Kill { victim, .. } => self.end(victim),
+                _ => {}
             }
             if let Some(mut victim) = self.participants.remove(victim) {
-                let request = Request::DieAmid((**doing).clone());
+                let request = Request::Perform(action.clone());
                 victim.die_amid(&request, (*at, *spares), self.deadline, self.interrupted)?;
             }
             let cleans_up = Action::Kill { victim: *victim, witness: *witness };
@@ -431,9 +439,7 @@ impl Host for ApartHost<'_> {
             self.start(*new)?;
         }
         if let Action::Kill { victim, .. } = action {
-            // Reaped as well: who is not may still look alive.
-            self.participants.remove(victim).iter_mut().for_each(Child::end);
-            self.own = self.own.filter(|own| own != victim);
+            self.end(*victim);
         }
         let child = self.participants.get_mut(&participant).ok_or_else(|| {
             HostError::Harness(format!("participant {participant} has no process"))

@@ -2,6 +2,10 @@
 //! the same death can be died again.
 
 use std::{
+    ffi::OsStr,
+    fs::File,
+    os::unix::{ffi::OsStrExt as _, fs::FileExt as _},
+    path::PathBuf,
     sync::{
         OnceLock,
         atomic::{AtomicBool, Ordering},
@@ -30,18 +34,26 @@ use super::{
 };
 use crate::scenario::Moment;
 
-/// Who is not killed when the moment comes, but as soon as they are not spared any more.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// Who is not killed when the moment comes, but as soon as they are not spared any more: known
+/// quirks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Spares {
-    /// Nobody.
-    Nobody,
-    /// Who has begun to make a file others can see: a known quirk.
-    WhoeverMakesAFile,
+pub struct Spares {
+    /// Whoever has begun to make a file others can see.
+    pub makers: bool,
+    /// Whoever has begun to remove the files of a node.
+    pub removers: bool,
 }
 
-/// Stops the calling process, which is traced: what it is to die of begins or ends here.
-pub(super) fn mark() {
+/// Stops the calling process, which is traced, before and after what it is to be killed amid.
+pub(super) fn between_marks<T>(work: impl FnOnce() -> T) -> T {
+    mark();
+    let done = work();
+    mark();
+    done
+}
+
+fn mark() {
     // Who is not traced would wait for somebody to go on with it.
     let _ = signal::raise(Signal::SIGSTOP);
 }
@@ -67,7 +79,7 @@ enum Reason {
 }
 
 /// Traces a child, lets `begin` tell it what to do, and returns once it stands still at the
-/// moment, or has done it all: it has [`mark`]ed both ends. It is still to be killed.
+/// moment, or has done it all, see [`between_marks`]. It is still to be killed.
 ///
 /// # Errors
 /// If the child ended or took longer than `deadline`, or `interrupted` was set meanwhile.
@@ -130,7 +142,7 @@ fn wait_for(pid: Pid, moment: Moment, spares: Spares) -> Result<bool, Errno> {
         Moment::Instruction(steps) => (steps, ptrace::step),
     };
     let (mut has_begun, mut in_call) = (false, false);
-    let mut making = Making::default();
+    let mut halfway = Halfway::default();
     loop {
         let mut signal = None;
         // Only looked at: a child that has ended is reaped by whoever started it.
@@ -156,12 +168,12 @@ fn wait_for(pid: Pid, moment: Moment, spares: Spares) -> Result<bool, Errno> {
             _ => false,
         };
         if counts {
-            if left == 0 && !(spares == Spares::WhoeverMakesAFile && making.is_any()) {
+            if left == 0 && !halfway.is_spared(spares) {
                 return Ok(true);
             }
             left = left.saturating_sub(1);
             if let Moment::Call(_) = moment {
-                making.note(&Call::of(pid)?);
+                halfway.note(&Call::of(pid)?);
             }
         }
         let resume = if has_begun { go_on } else { ptrace::cont };
@@ -173,27 +185,35 @@ fn wait_for(pid: Pid, moment: Moment, spares: Spares) -> Result<bool, Errno> {
     }
 }
 
-/// The files a process is about to make: they are there, and do not have their last permissions
-/// yet, which is how iceoryx2 tells others that one is complete.
+/// What a process has begun and not ended.
 #[derive(Default)]
-struct Making {
-    /// The permissions each was made with.
-    modes: Vec<u64>,
+struct Halfway {
+    /// The permissions each file was made with that is there and does not have its last ones yet,
+    /// which is how iceoryx2 tells others that it is complete.
+    made: Vec<u64>,
+    /// What is still to be removed of a node.
+    of_node: u32,
 }
 
-impl Making {
-    fn is_any(&self) -> bool {
-        !self.modes.is_empty()
+/// What is removed of a node after the last file of its directory: the directory, and three files
+/// beside it that say whether its process lives.
+const BESIDE_LAST_FILE: u32 = 4;
+
+impl Halfway {
+    fn is_spared(&self, spares: Spares) -> bool {
+        spares.makers && !self.made.is_empty() || spares.removers && self.of_node > 0
     }
 
     fn note(&mut self, call: &Call) {
         let [_, second, third, fourth] = call.arguments;
         let makes = |flags: u64| flags & u64::from(OFlag::O_CREAT.bits().cast_unsigned()) != 0;
         match call.number {
-            libc::SYS_openat if makes(third) => self.modes.push(fourth),
-            libc::SYS_fchmod if !self.modes.contains(&second) => {
-                self.modes.pop();
+            libc::SYS_openat if makes(third) => self.made.push(fourth),
+            libc::SYS_fchmod if !self.made.contains(&second) => {
+                self.made.pop();
             }
+            _ if call.empties_directory => self.of_node = BESIDE_LAST_FILE,
+            _ if call.removes() => self.of_node = self.of_node.saturating_sub(1),
             _ => {}
         }
     }
@@ -234,23 +254,52 @@ struct Call {
     number: i64,
     /// The first of them.
     arguments: [u64; 4],
+    /// Whether it removes the last file of a directory.
+    empties_directory: bool,
 }
 
 impl Call {
-    #[cfg(target_arch = "x86_64")]
     fn of(pid: Pid) -> Result<Self, Errno> {
-        let registers = ptrace::getregs(pid)?;
-        Ok(Self {
-            number: registers.orig_rax.cast_signed(),
-            arguments: [registers.rdi, registers.rsi, registers.rdx, registers.r10],
-        })
+        let (number, arguments) = registers(pid)?;
+        let mut call = Self { number, arguments, empties_directory: false };
+        if call.removes() {
+            let path = if number == libc::SYS_unlinkat { arguments[1] } else { arguments[0] };
+            let siblings = path_at(pid, path).and_then(|path| path.parent()?.read_dir().ok());
+            call.empties_directory = siblings.is_some_and(|siblings| siblings.count() == 1);
+        }
+        Ok(call)
     }
 
-    #[cfg(target_arch = "aarch64")]
-    fn of(pid: Pid) -> Result<Self, Errno> {
-        let [first, second, third, fourth, _, _, _, _, number, ..] = ptrace::getregs(pid)?.regs;
-        Ok(Self { number: number.cast_signed(), arguments: [first, second, third, fourth] })
+    fn removes(&self) -> bool {
+        #[cfg(target_arch = "x86_64")]
+        const CALLS: &[i64] = &[libc::SYS_unlink, libc::SYS_unlinkat, libc::SYS_rmdir];
+        #[cfg(target_arch = "aarch64")]
+        const CALLS: &[i64] = &[libc::SYS_unlinkat];
+        CALLS.contains(&self.number)
     }
+}
+
+/// The number and the first arguments of a system call.
+#[cfg(target_arch = "x86_64")]
+fn registers(pid: Pid) -> Result<(i64, [u64; 4]), Errno> {
+    let all = ptrace::getregs(pid)?;
+    Ok((all.orig_rax.cast_signed(), [all.rdi, all.rsi, all.rdx, all.r10]))
+}
+
+/// The number and the first arguments of a system call.
+#[cfg(target_arch = "aarch64")]
+fn registers(pid: Pid) -> Result<(i64, [u64; 4]), Errno> {
+    let [first, second, third, fourth, _, _, _, _, number, ..] = ptrace::getregs(pid)?.regs;
+    Ok((number.cast_signed(), [first, second, third, fourth]))
+}
+
+/// The path that stands at an address of a process that stands still.
+fn path_at(pid: Pid, address: u64) -> Option<PathBuf> {
+    let mut bytes = [0; libc::PATH_MAX as usize];
+    // It may end at a page nobody has.
+    let read = File::open(format!("/proc/{pid}/mem")).ok()?.read_at(&mut bytes, address).ok()?;
+    let end = bytes[..read].iter().position(|&byte| byte == 0)?;
+    Some(OsStr::from_bytes(&bytes[..end]).into())
 }
 
 /// Waits until a child that was killed has ended: until then it may still show the stop it was
@@ -268,36 +317,64 @@ pub(super) fn wait_for_end(pid: Pid) {
 mod tests {
     use super::*;
 
+    fn call(number: i64, arguments: [u64; 4]) -> Call {
+        Call { number, arguments, empties_directory: false }
+    }
+
     fn opens(flags: OFlag, mode: u64) -> Call {
-        let flags = u64::from(flags.bits().cast_unsigned());
-        Call { number: libc::SYS_openat, arguments: [0, 0, flags, mode] }
+        call(libc::SYS_openat, [0, 0, u64::from(flags.bits().cast_unsigned()), mode])
     }
 
     fn permits(mode: u64) -> Call {
-        Call { number: libc::SYS_fchmod, arguments: [3, mode, 0, 0] }
+        call(libc::SYS_fchmod, [3, mode, 0, 0])
+    }
+
+    /// Whether makers and removers are spared after these calls.
+    fn are_spared(calls: &[&Call]) -> (bool, bool) {
+        let mut halfway = Halfway::default();
+        calls.iter().for_each(|call| halfway.note(call));
+        assert!(!halfway.is_spared(Spares::default()));
+        let spared = |makers, removers| halfway.is_spared(Spares { makers, removers });
+        (spared(true, false), spared(false, true))
     }
 
     #[test]
     fn a_file_is_in_the_making_until_it_has_other_permissions_than_it_was_made_with() {
         let new = OFlag::O_RDWR | OFlag::O_CREAT | OFlag::O_EXCL;
-        let write = Call { number: libc::SYS_write, arguments: [3, 0, 8, 0] };
-        let is_any = |calls: &[&Call]| {
-            let mut making = Making::default();
-            calls.iter().for_each(|call| making.note(call));
-            making.is_any()
-        };
+        let write = call(libc::SYS_write, [3, 0, 8, 0]);
         let (made, segment) = (opens(new, 0o600), opens(new, 0o200));
-        assert!(!is_any(&[&opens(OFlag::O_RDWR, 0)]));
-        assert!(is_any(&[&made]));
-        assert!(is_any(&[&made, &permits(0o600), &write]));
-        assert!(!is_any(&[&made, &permits(0o600), &write, &permits(0o400)]));
-        assert!(!is_any(&[&segment, &permits(0o600)]));
+        assert_eq!(are_spared(&[&opens(OFlag::O_RDWR, 0)]), (false, false));
+        assert_eq!(are_spared(&[&made]), (true, false));
+        assert_eq!(are_spared(&[&made, &permits(0o600), &write]), (true, false));
+        let done = [&made, &permits(0o600), &write, &permits(0o400)];
+        assert_eq!(are_spared(&done), (false, false));
+        assert_eq!(are_spared(&[&segment, &permits(0o600)]), (false, false));
         // Three at once, as those of a node.
         let three = [&segment, &permits(0o200), &segment, &permits(0o200), &segment];
         let two_done = [&permits(0o600), &permits(0o600)];
-        assert!(is_any(&[&three[..], &two_done].concat()));
-        assert!(!is_any(&[&three[..], &two_done, &[&permits(0o400)]].concat()));
+        assert_eq!(are_spared(&[&three[..], &two_done].concat()), (true, false));
+        let last = permits(0o400);
+        let done = [&three[..], &two_done, &[&last]].concat();
+        assert_eq!(are_spared(&done), (false, false));
         // A directory's are its last ones at once.
-        assert!(!is_any(&[&permits(0o750)]));
+        assert_eq!(are_spared(&[&permits(0o750)]), (false, false));
+    }
+
+    #[test]
+    fn a_node_is_half_gone_from_the_last_file_of_its_directory_to_the_last_beside_it() {
+        let file = call(libc::SYS_unlinkat, [0; 4]);
+        let last = Call { empties_directory: true, ..call(libc::SYS_unlinkat, [0; 4]) };
+        assert_eq!(are_spared(&[&file, &file]), (false, false));
+        assert_eq!(are_spared(&[&file, &last]), (false, true));
+        assert_eq!(are_spared(&[&last, &file, &file, &file]), (false, true));
+        assert_eq!(are_spared(&[&last, &file, &file, &file, &file]), (false, false));
+    }
+
+    #[test]
+    fn a_path_is_read_where_it_stands() {
+        let path = c"/dev/shm/some/file";
+        let address = path.as_ptr().addr() as u64;
+        assert_eq!(path_at(Pid::this(), address), Some("/dev/shm/some/file".into()));
+        assert_eq!(path_at(Pid::this(), 8), None);
     }
 }

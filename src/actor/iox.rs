@@ -14,6 +14,7 @@ use super::{
     Action, Damage, Damaged, Host, HostError, Key, ListedPorts, Observation, ReportedSettings,
     arrival,
     concurrent::{self, Logs, Share},
+    death,
     element::{Header as _, Record, Triple, Value},
     message::{Payload, Wanted},
     open::Obtain,
@@ -190,6 +191,10 @@ where
         })
     }
 
+    fn clean_up(&self, node: &Node<S>) -> Observation {
+        version::clean_up(node, &self.config).unwrap_or_else(Observation::Refused)
+    }
+
     fn presence(&self, factory: &version::Factory<S, Req, Res>) -> Result<Presence, String> {
         let at_service = Some(presence::nodes_of::<S, _>(factory)?);
         let outside = presence::look::<S>(&self.config, &self.service)?;
@@ -260,11 +265,17 @@ where
             Action::Kill { witness, .. } => {
                 let node = &object(&self.participants, witness)?.node;
                 self.visit(node);
-                version::clean_up(node, &self.config).unwrap_or_else(Observation::Refused)
+                self.clean_up(node)
             }
-            Action::KillAmid { .. } => {
-                let what = "who shares a process cannot be killed amid an action";
-                return Err(HostError::Harness(what.to_owned()));
+            // Whoever traces this process kills it before it is done.
+            Action::KillAmid { ref doing, .. } => {
+                if let Action::Kill { witness, .. } = **doing {
+                    let node = &object(&self.participants, witness)?.node;
+                    self.visit(node);
+                    death::between_marks(|| self.clean_up(node))
+                } else {
+                    death::between_marks(|| self.perform(Key::default(), doing))?
+                }
             }
             Action::CreateClient { participant, new, strategy, hint, preallocate, active } => {
                 let factory = &object(&self.participants, participant)?.factory;

@@ -12,7 +12,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Action, ActionKind, Damage, Host, HostError, Key, Observation, death, iox,
+    Action, ActionKind, Damage, Host, HostError, Key, Observation, iox,
     presence::Aftermath,
     sabotage::{Sabotage, Saboteur},
     variant::Variant,
@@ -58,8 +58,6 @@ pub enum Request {
     },
     /// Perform an action, as that participant.
     Perform(Action),
-    /// The same, but be killed amid it.
-    DieAmid(Action),
     /// Re-read all payloads.
     Audit,
     /// Count the shared-memory objects that are mapped.
@@ -85,7 +83,7 @@ pub enum Reply {
     },
     /// To [`Request::Host`].
     Ready,
-    /// To [`Request::Perform`], and to [`Request::DieAmid`] by whoever survives it.
+    /// To [`Request::Perform`].
     Observed(Observation),
     /// To [`Request::Audit`].
     Audited(Vec<Damage>),
@@ -343,13 +341,6 @@ fn answer(
         }
         Request::Perform(action) => {
             Reply::Observed(host.as_mut().ok_or_else(nobody)?.0.perform(Key::default(), &action)?)
-        }
-        Request::DieAmid(action) => {
-            let (host, _) = host.as_mut().ok_or_else(nobody)?;
-            death::mark();
-            let observation = host.perform(Key::default(), &action);
-            death::mark();
-            Reply::Observed(observation?)
         }
         Request::Audit => Reply::Audited(host.as_mut().ok_or_else(nobody)?.0.audit()?),
         Request::MappedObjects => {

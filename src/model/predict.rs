@@ -109,6 +109,12 @@ impl Model {
                 {
                     prediction.allowed.push(Expected::CleanedUp { dead: 0 });
                 }
+                // Whether the one it was cleaning up after is gone already.
+                if let (Action::Kill { .. }, Expected::CleanedUp { dead: 1 }) =
+                    (&**doing, &prediction.allowed[0])
+                {
+                    prediction.allowed.push(Expected::CleanedUp { dead: 2 });
+                }
                 prediction
             }
             // Sending to somebody who is gone is fine, see CT

@@ -100,7 +100,8 @@ pub enum Switch {
     HalfMadeFileStays,
     /// Files of a node that was killed before it was complete may stay behind.
     HalfMadeNodeStays,
-    /// Nobody is killed amid dropping their node and service: something stays behind.
+    /// Nobody is killed amid dropping their node and service, or removing the last files of a dead
+    /// node: something stays behind.
     HalfGoneNodeStays,
     /// A port that has grown may be listed with the length it began with.
     ListedLengthIgnoresGrowth,

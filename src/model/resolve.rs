@@ -83,7 +83,7 @@ impl Model {
             }
             Step::Kill { participant, by } => {
                 let victim = self.participant(participant).filter(|_| self.can_kill)?;
-                Action::Kill { victim, witness: self.witness_of(victim, by)? }
+                Action::Kill { victim, witness: self.witness_of(&[Some(victim)], by)? }
             }
             // It says how the next one is performed, see `killed_amid`.
             Step::KillAmid { .. } => return None,
@@ -324,15 +324,15 @@ impl Model {
         let victim = doing.participant(self);
         let knows = |quirk| self.quirks.contains(&quirk);
         let is_refused = matches!(self.predict(&doing).allowed[0], Expected::Refused(_));
-        let is_possible = self.can_kill && !is_refused && !matches!(doing, Action::Kill { .. });
+        let is_possible = self.can_kill && !is_refused;
         let is_steered =
             self.may_let_go_of_node(victim, &doing) && knows(Switch::HalfGoneNodeStays);
-        let spares = if knows(Switch::HalfMadeFileStays) {
-            Spares::WhoeverMakesAFile
-        } else {
-            Spares::Nobody
+        let spares = Spares {
+            makers: knows(Switch::HalfMadeFileStays),
+            removers: knows(Switch::HalfGoneNodeStays),
         };
-        match self.witness_of(victim, by) {
+        let gone = if let Action::Kill { victim, .. } = doing { Some(victim) } else { None };
+        match self.witness_of(&[Some(victim), gone], by) {
             Some(witness) if is_possible && !is_steered => {
                 Action::KillAmid { victim, witness, doing: Box::new(doing), at, spares }
             }
@@ -346,9 +346,11 @@ impl Model {
         has_left || matches!(doing, Action::Leave { .. })
     }
 
-    fn witness_of(&self, victim: Key, by: Nth) -> Option<Key> {
-        let others =
-            self.participants.iter().filter(|(key, other)| other.present && **key != victim);
+    fn witness_of(&self, dead: &[Option<Key>], by: Nth) -> Option<Key> {
+        let others = self
+            .participants
+            .iter()
+            .filter(|(key, other)| other.present && !dead.contains(&Some(**key)));
         let others: Vec<Key> = others.map(|(key, _)| *key).collect();
         Some(others[modulo(by, others.len())?])
     }

@@ -1,6 +1,8 @@
 //! Who is killed amid what they do leaves nothing that others cannot clean up, but for what is
 //! known.
 
+use std::collections::BTreeSet;
+
 use iox2_gauntlet::{
     actor::HostError,
     lockstep::{End, Position},
@@ -65,6 +67,25 @@ fn who_is_killed_at_any_instruction_of_a_receive_or_an_answer_is_cleaned_up_afte
             assert_eq!(judgement.outcome.end, End::Kept, "{doing:?} at {instruction}");
         }
     }
+}
+
+#[test]
+fn who_is_killed_at_any_call_of_a_clean_up_is_cleaned_up_after_with_the_first_one() {
+    let mut runner = runner();
+    let mut dead = BTreeSet::new();
+    for call in (0..130).step_by(3) {
+        let doing = Step::Kill { participant: 0, by: 1 };
+        let mut scenario = with_death(Moment::Call(call), doing, true);
+        scenario.steps.insert(0, JOIN);
+        let judgement = runner.judge(&scenario, Layout::Apart, true).unwrap();
+        assert_eq!(judgement.outcome.end, End::Kept, "at {call}");
+        let death = judgement.trace.iter().find(|step| step.action.contains("is killed at"));
+        dead.insert(death.unwrap().observed.clone());
+    }
+    // Some died before the first one was cleaned up, others after.
+    let both = ["1 dead node(s), 1 cleaned up", "2 dead node(s), 2 cleaned up"];
+    let both = both.map(|seen| format!("{seen}, 0 not, 0 left"));
+    assert_eq!(dead, BTreeSet::from(both));
 }
 
 #[test]

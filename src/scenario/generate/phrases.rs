@@ -239,7 +239,10 @@ pub(super) fn dying() -> BoxedStrategy<Vec<Step>> {
         1 => index().prop_map(|client| Step::UpdateClient { client }),
         1 => index().prop_map(|server| Step::UpdateServer { server }),
     ];
-    let last = prop_oneof![2 => (nth_call, in_calls), 3 => (moment, in_between)];
+    let clean_up = (index(), index()).prop_map(|(participant, by)| Step::Kill { participant, by });
+    let amid_clean_up = ((0..130_u32).prop_map(Moment::Call), clean_up);
+    let last =
+        prop_oneof![4 => (nth_call, in_calls), 6 => (moment, in_between), 1 => amid_clean_up];
     (last, index(), index(), index())
         .prop_map(|((at, step), by, ask, one)| {
             vec![
