@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     actor::{Action, Key, version},
-    scenario::{OpenMode, Requirement, Strategy},
+    scenario::{CleanUp, OpenMode, Requirement, Strategy},
 };
 
 /// Whether a buffer takes another message.
@@ -102,21 +102,7 @@ impl Model {
             Action::InspectServer { server } => self.predict_server(server),
             Action::InspectService { .. } => self.predict_service(),
             Action::Kill { .. } => self.predict_death(),
-            Action::KillAmid { victim, ref doing, .. } => {
-                let mut prediction = self.predict_death();
-                // Whether it was a node yet, or still, is not promised.
-                if matches!(**doing, Action::Join { .. }) || self.may_let_go_of_node(victim, doing)
-                {
-                    prediction.allowed.push(Expected::CleanedUp { dead: 0 });
-                }
-                // Whether the one it was cleaning up after is gone already.
-                if let (Action::Kill { .. }, Expected::CleanedUp { dead: 1 }) =
-                    (&**doing, &prediction.allowed[0])
-                {
-                    prediction.allowed.push(Expected::CleanedUp { dead: 2 });
-                }
-                prediction
-            }
+            Action::KillAmid { victim, ref doing, .. } => self.predict_death_amid(victim, doing),
             // Sending to somebody who is gone is fine, see CT
             // `responses_can_be_received_when_client_no_longer_exists`.
             Action::SendResponse { .. }
@@ -139,6 +125,34 @@ impl Model {
         let in_passing = self.settings.clean_up_key().is_some();
         let dead = usize::from(!in_passing);
         must(Promise::DeadNodeIsCleanedUp, Expected::CleanedUp { dead })
+    }
+
+    fn predict_death_amid(&self, victim: Key, doing: &Action) -> Prediction {
+        let mut prediction = self.predict_death();
+        let mut allow = |dead| {
+            let cleaned_up = Expected::CleanedUp { dead };
+            if !prediction.allowed.contains(&cleaned_up) {
+                prediction.allowed.push(cleaned_up);
+            }
+        };
+        match doing {
+            // Whether the one it was cleaning up after is gone already.
+            Action::Kill { .. } if self.settings.clean_up_key().is_none() => allow(2),
+            // Whether it was a node yet, or still, is not promised.
+            doing
+                if matches!(doing, Action::Join { .. })
+                    || self.may_let_go_of_node(victim, doing) =>
+            {
+                allow(0);
+                // Whoever opens a service cleans up what "might block another process"
+                // (config.rs), which need not be who does not use the service.
+                if self.settings.clean_up == CleanUp::OnOpen {
+                    allow(1);
+                }
+            }
+            _ => {}
+        }
+        prediction
     }
 
     /// A client asks for more active requests than the service has, and perhaps also for

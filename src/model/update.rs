@@ -480,8 +480,14 @@ impl Model {
         let readable: Vec<Key> =
             pending.targets.keys().copied().filter(|&server| held(server) < limit).collect();
         let Some(pending) = self.pending.get_mut(&key) else { return };
+        let loses_one = self.quirks.contains(&Switch::UnmappedSegmentIsLost);
         for server in readable {
-            if let Some(target) = pending.targets.get_mut(&server) {
+            let Some(target) = pending.targets.get_mut(&server) else { continue };
+            if loses_one && !self.servers.contains_key(&server) {
+                // With the quirk, a response of which the memory is gone ends a receive, and
+                // others are still there.
+                target.queue.pop_front();
+            } else {
                 target.queue.clear();
             }
         }

@@ -54,6 +54,8 @@ struct Traffic {
     /// A handler is asked when there is no room, and leaves it to the strategy. Releases before
     /// 0.9 have none.
     handler: bool,
+    /// The client says at once that it wants to disconnect: what is sent then is not lost.
+    hints: bool,
 }
 
 /// The builder of a port of such traffic.
@@ -76,15 +78,16 @@ macro_rules! builder {
 fn traffic() -> impl Strategy<Value = Traffic> {
     let allocations =
         [AllocationStrategy::Static, AllocationStrategy::BestFit, AllocationStrategy::PowerOfTwo];
-    let ports = (select(allocations.to_vec()), 1..64_usize, any::<bool>());
+    let ports = (select(allocations.to_vec()), 1..64_usize, any::<bool>(), any::<bool>());
     (vec(1..LONGEST, 6..40), 1..=3_usize, ports, 0..5_usize).prop_map(
-        |(lens, buffer, (allocation, hint, handler), leaves_after)| Traffic {
+        |(lens, buffer, (allocation, hint, handler, hints), leaves_after)| Traffic {
             hint: if allocation == AllocationStrategy::Static { LONGEST } else { hint },
             lens,
             buffer,
             allocation,
             leaves_after,
             handler,
+            hints,
         },
     )
 }
@@ -259,6 +262,9 @@ fn asking(
         let client = service.client_builder().initial_max_slice_len(8).create().unwrap();
         ready.recv_timeout(DEADLINE).unwrap();
         let pending = client.loan_slice(8).unwrap().send().unwrap();
+        if traffic.hints {
+            pending.set_disconnect_hint();
+        }
         let mut before = None;
         for nth in 0..count {
             wait_until_full(&traffic, &progress, nth);
@@ -395,8 +401,8 @@ fn what_finds_no_room_is_lost_to_a_server_that_has_not_looked_yet() {
         let config = sandbox.write_config("waiting", "").unwrap();
         let allocation = AllocationStrategy::BestFit;
         let lens = vec![8; SENT];
-        let (hint, leaves_after, handler) = (8, 0, false);
-        let traffic = Traffic { lens, buffer, allocation, hint, leaves_after, handler };
+        let (hint, leaves_after, handler, hints) = (8, 0, false, false);
+        let traffic = Traffic { lens, buffer, allocation, hint, leaves_after, handler, hints };
         let (ready, is_ready) = mpsc::channel();
         let (sent, is_sent) = mpsc::channel();
         let (over, is_over) = mpsc::channel::<()>();

@@ -315,6 +315,12 @@ fn death() -> impl Strategy<Value = Scenario> {
         (1, watching()),
         (1, much_growth()),
         (2, killing()),
+        (
+            1,
+            (much_growth(), killing())
+                .prop_map(|(growth, killed)| [growth, killed].concat())
+                .boxed(),
+        ),
         (3, dying()),
         (1, coming_and_going()),
     ];
