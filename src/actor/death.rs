@@ -6,6 +6,7 @@ use std::{
     fs::File,
     os::unix::{ffi::OsStrExt as _, fs::FileExt as _},
     path::PathBuf,
+    process::{Command, Stdio},
     sync::{
         OnceLock,
         atomic::{AtomicBool, Ordering},
@@ -28,11 +29,8 @@ use nix::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{
-    HostError,
-    child::{ATTENTION, Child, Executable},
-};
-use crate::scenario::Moment;
+use super::{HostError, child::ATTENTION};
+use crate::scenario::{Moment, Scenario};
 
 /// Who is not killed when the moment comes, but as soon as they are not spared any more: known
 /// quirks.
@@ -59,9 +57,24 @@ fn mark() {
 }
 
 /// Whether a process may trace its children here: some containers forbid it.
-pub fn is_possible(executable: &Executable) -> bool {
+pub fn is_possible() -> bool {
     static POSSIBLE: OnceLock<bool> = OnceLock::new();
-    *POSSIBLE.get_or_init(|| Child::start(executable).is_ok_and(|child| seize(child.pid()).is_ok()))
+    *POSSIBLE.get_or_init(|| {
+        // It ends with its input.
+        let child = Command::new("sh").args(["-c", "read line"]).stdin(Stdio::piped()).spawn();
+        child.is_ok_and(|mut child| {
+            let seized = i32::try_from(child.id()).map(|pid| seize(Pid::from_raw(pid)));
+            let _ = child.kill();
+            wait_for_end(Pid::from_raw(i32::try_from(child.id()).unwrap_or_default()));
+            let _ = child.wait();
+            matches!(seized, Ok(Ok(())))
+        })
+    })
+}
+
+/// What is missing here for a scenario, if somebody dies amid a step of it.
+pub fn lacks(scenario: &Scenario) -> Option<&'static str> {
+    (scenario.kills_amid() && !is_possible()).then_some("leave to trace processes")
 }
 
 fn seize(pid: Pid) -> Result<(), Errno> {

@@ -19,7 +19,7 @@ use std::{
 use include_dir::{Dir, include_dir};
 
 use crate::{
-    actor::{HostError, child::Executable, variant::Variant, version},
+    actor::{HostError, child::Executable, death, variant::Variant, version},
     coverage::{Coverage, Reach},
     lockstep::End,
     model::{Promise, Switch, quirk::Quirk},
@@ -153,13 +153,14 @@ pub fn fixtures() -> Result<Vec<(String, Scenario)>, ScenarioFileError> {
     Ok(fixtures)
 }
 
-/// The quirks of the iceoryx2 this is compiled against.
+/// The quirks of the iceoryx2 this is compiled against, but for those nobody could meet here.
 ///
 /// # Errors
 /// If one of the compiled-in files is broken.
 pub fn active_quirks() -> Result<Vec<Quirk>, ScenarioFileError> {
     let version = version::iceoryx2_version();
-    Ok(Quirk::known()?.into_iter().filter(|quirk| quirk.affects(&version)).collect())
+    let is_met = |quirk: &Quirk| quirk.affects(&version) && death::lacks(&quirk.scenario).is_none();
+    Ok(Quirk::known()?.into_iter().filter(is_met).collect())
 }
 
 /// The switches of these quirks.

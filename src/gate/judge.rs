@@ -18,6 +18,7 @@ use crate::{
     actor::{
         HostError,
         child::{Child, Executable, MOST_DEADLINES},
+        death,
         serve::TracedStep,
         version,
     },
@@ -310,6 +311,8 @@ fn rule(runner: &mut Runner, brief: Brief) -> Result<Ruling, HostError> {
         end: judged.outcome.end,
         trace: judged.trace,
         performed: judged.outcome.performed,
-        lacks: version::lacks(&version::iceoryx2_version(), &scenario).map(str::to_owned),
+        lacks: version::lacks(&version::iceoryx2_version(), &scenario)
+            .or_else(|| death::lacks(&scenario))
+            .map(str::to_owned),
     })
 }

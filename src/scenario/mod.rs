@@ -131,11 +131,18 @@ impl Scenario {
     /// its own.
     #[must_use]
     pub fn kills(&self) -> bool {
+        self.has(|step| matches!(step, Step::Kill { .. } | Step::KillAmid { .. }))
+    }
+
+    /// Whether somebody is killed amid a step.
+    #[must_use]
+    pub fn kills_amid(&self) -> bool {
+        self.has(|step| matches!(step, Step::KillAmid { .. }))
+    }
+
+    fn has(&self, is_one: impl Fn(&Step) -> bool) -> bool {
         let repeated = self.repeat.iter().flat_map(|repeat| &repeat.steps);
-        self.steps
-            .iter()
-            .chain(repeated)
-            .any(|step| matches!(step, Step::Kill { .. } | Step::KillAmid { .. }))
+        self.steps.iter().chain(repeated).any(is_one)
     }
 
     /// Number of steps a person has to read.
