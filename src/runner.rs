@@ -224,8 +224,11 @@ impl Runner {
         let (mut judgement, census) = judged.inspect_err(|_| self.start_afresh())?;
         if judgement.outcome.end.is_kept() {
             let promise = Promise::NothingIsLeftBehind;
-            if let Some(switch) = explains(&judgement.outcome.known_leftovers, &census) {
-                *judgement.outcome.sightings.entry(switch).or_default() += 1;
+            let explained = explain(&judgement.outcome.known_leftovers, &census);
+            if !explained.is_empty() {
+                for switch in explained {
+                    *judgement.outcome.sightings.entry(switch).or_default() += 1;
+                }
                 self.start_afresh();
             } else if census.is_clean() {
                 judgement.outcome.note_of_the_whole(promise, Whole::Census);
@@ -334,7 +337,7 @@ impl Runner {
         let mut host = ApartHost {
             executables: [&self.executable, self.other.as_ref().unwrap_or(&self.executable)],
             joined: 0,
-            own: None,
+            own: BTreeSet::new(),
             deadline: self.deadline,
             interrupted: &self.interrupted,
             open: Request::Host {
@@ -372,18 +375,24 @@ impl Runner {
     }
 }
 
-/// The known quirk that explains what is left, if something is.
-fn explains(known: &BTreeMap<Switch, usize>, census: &Census) -> Option<Switch> {
-    let is_known = |switch: Switch, left: &Leftover| match (switch, left) {
+/// The known quirks that explain what is left, none if they do not explain everything.
+fn explain(known: &BTreeMap<Switch, usize>, census: &Census) -> BTreeSet<Switch> {
+    let leaves = |switch: Switch, left: &Leftover| match (switch, left) {
         (Switch::HalfMadeNodeStays, Leftover::File(path)) => path.starts_with("nodes/"),
         (Switch::FailedGrowthSticks, Leftover::SharedMemory(_)) => true,
         _ => false,
     };
-    let (switch, _) = known.iter().find(|(switch, most)| {
-        (1..=**most).contains(&census.leftovers.len())
-            && census.leftovers.iter().all(|left| is_known(**switch, left))
-    })?;
-    Some(*switch)
+    let of = |switch: Switch| census.leftovers.iter().filter(|left| leaves(switch, left)).count();
+    let explained: BTreeMap<Switch, usize> = known
+        .iter()
+        .map(|(&switch, &most)| (switch, of(switch).min(most)))
+        .filter(|(_, count)| *count > 0)
+        .collect();
+    if explained.values().sum::<usize>() == census.leftovers.len() {
+        explained.into_keys().collect()
+    } else {
+        BTreeSet::new()
+    }
 }
 
 /// One child process per participant.
@@ -392,8 +401,8 @@ struct ApartHost<'a> {
     executables: [&'a Executable; 2],
     /// Participants that have joined, or tried to.
     joined: usize,
-    /// One that lives and was started from the first of them.
-    own: Option<Key>,
+    /// Those that live and were started from the first of them.
+    own: BTreeSet<Key>,
     deadline: Duration,
     interrupted: &'a AtomicBool,
     open: Request,
@@ -404,14 +413,14 @@ impl ApartHost<'_> {
     /// Kills a participant, and reaps it: who is not reaped may still look alive.
     fn end(&mut self, participant: Key) {
         self.participants.remove(&participant).iter_mut().for_each(Child::end);
-        self.own = self.own.filter(|own| *own != participant);
+        self.own.remove(&participant);
     }
 
     /// Starts the process of a participant.
     fn start(&mut self, participant: Key) -> Result<(), HostError> {
         let mut child = Child::start(self.executables[self.joined % 2])?;
         if self.joined.is_multiple_of(2) || std::ptr::eq(self.executables[0], self.executables[1]) {
-            self.own = Some(participant);
+            self.own.insert(participant);
         }
         self.joined += 1;
         child.ask(&self.open, self.deadline, self.interrupted)?;
@@ -474,7 +483,7 @@ impl Host for ApartHost<'_> {
 
     fn aftermath(&mut self) -> Result<Option<Aftermath>, HostError> {
         // The others may not know the question.
-        let Some(child) = self.own.and_then(|own| self.participants.get_mut(&own)) else {
+        let Some(child) = self.own.last().and_then(|own| self.participants.get_mut(own)) else {
             return Ok(None);
         };
         match child.ask(&Request::Aftermath, self.deadline, self.interrupted)? {

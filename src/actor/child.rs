@@ -234,7 +234,11 @@ impl Child {
         let _ = self.process.kill();
         death::wait_for_end(pid);
         self.end();
-        stopped
+        // It may have died of something else just before.
+        match self.reply_while(|| false, deadline, interrupted) {
+            Ok(Reply::Panicked(message)) => Err(HostError::Crashed(message)),
+            _ => stopped,
+        }
     }
 
     /// Lets the child end by itself, as it does once nothing is asked any more, and kills it

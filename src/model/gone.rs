@@ -1,12 +1,25 @@
 //! Who is gone, and what goes with them: ports nothing refers to any more, and participants
 //! whose process was killed.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use litemap::LiteMap;
 
 use super::{Model, Port, Switch, TargetState, update::endanger};
-use crate::actor::Key;
+use crate::{
+    actor::{Action, Key},
+    payload::MessageId,
+};
+
+/// Puts back at the front what was evicted.
+fn put_back<T>(queue: &mut VecDeque<T>, before: VecDeque<T>, id: impl Fn(&T) -> MessageId) {
+    let is_there = |queue: &VecDeque<T>, one: &T| queue.iter().any(|other| id(other) == id(one));
+    for one in before.into_iter().rev() {
+        if !is_there(queue, &one) {
+            queue.push_front(one);
+        }
+    }
+}
 
 /// The ports a participant has created.
 fn of_participant(ports: &LiteMap<Key, Port>, participant: Key) -> Vec<Key> {
@@ -55,6 +68,37 @@ impl Model {
             participant.present = false;
         }
         self.has_lingering = true;
+    }
+
+    /// A participant was killed amid an action. Done or not: what it gave others is uncertain, and
+    /// so is what made room for it.
+    pub(super) fn kill_amid(&mut self, victim: Key, doing: &Action) {
+        let requests: Vec<_> = self
+            .in_flight
+            .iter()
+            .filter(|_| matches!(doing, Action::SendRequest { .. }))
+            .map(|(connection, queue)| (*connection, queue.clone()))
+            .collect();
+        let responses: Vec<_> = self
+            .pending
+            .iter()
+            .filter(|_| matches!(doing, Action::SendResponse { .. }))
+            .map(|(key, pending)| (*key, pending.targets.clone()))
+            .collect();
+        let observation = self.ideal(doing);
+        self.apply(doing, &observation);
+        for (connection, before) in requests {
+            let queue = self.in_flight.entry(connection).or_default();
+            put_back(queue, before, |request| request.id);
+        }
+        for (key, targets) in responses {
+            let Some(pending) = self.pending.get_mut(&key) else { continue };
+            for (server, before) in targets {
+                let Some(target) = pending.targets.get_mut(&server) else { continue };
+                put_back(&mut target.queue, before.queue, |response| response.id);
+            }
+        }
+        self.kill(victim);
     }
 
     /// Forgets ports and participants nothing refers to any more, and what went with

@@ -46,13 +46,11 @@ impl Model {
             }
             Action::Kill { victim, .. } => self.kill(victim),
             Action::KillAmid { victim, ref doing, .. } => {
-                // Done or not: what it would have given others is uncertain once it is killed.
-                if let Action::Join { .. } = **doing {
+                let is_dead_node = matches!(observation, Observation::CleanedUp { dead: 1, .. });
+                if matches!(**doing, Action::Join { .. }) && !is_dead_node {
                     self.half_made_nodes += 1;
                 }
-                let observation = self.ideal(doing);
-                self.apply(doing, &observation);
-                self.kill(victim);
+                self.kill_amid(victim, doing);
             }
             Action::CreateClient { participant, new, strategy, hint, preallocate, active } => {
                 if let Observation::PortCreated { id, .. } = observation {

@@ -1,0 +1,300 @@
+//! System calls a traced process makes, and what it has begun with them.
+
+use std::{
+    ffi::OsStr,
+    fs::{self, File},
+    os::unix::{ffi::OsStrExt as _, fs::FileExt as _},
+    path::{Path, PathBuf},
+};
+
+use nix::{
+    fcntl::OFlag,
+    libc::{self, c_long},
+    sys::ptrace,
+    unistd::Pid,
+};
+
+use super::Spares;
+
+/// Whether the registers of this architecture are.
+pub(super) const ARE_KNOWN: bool = cfg!(any(target_arch = "x86_64", target_arch = "aarch64"));
+
+/// What a process has begun and not ended.
+#[derive(Default)]
+pub(super) struct Halfway {
+    /// The permissions each file was made with that is there and does not have its last ones yet,
+    /// which is how iceoryx2 tells others that it is complete.
+    made: Vec<u64>,
+    /// What is still to be removed of a node.
+    of_node: u32,
+}
+
+/// What is removed of a node after the last file of its directory: the directory, and three files
+/// beside it that say whether its process lives.
+const BESIDE_LAST_FILE: u32 = 4;
+
+impl Halfway {
+    pub(super) fn is_spared(&self, spares: Spares) -> bool {
+        spares.makers && !self.made.is_empty() || spares.removers && self.of_node > 0
+    }
+
+    pub(super) fn note(&mut self, call: &Call) {
+        match call.deed {
+            Deed::Makes { mode } => self.made.push(mode),
+            Deed::Permits { mode } if !self.made.contains(&mode) => {
+                self.made.pop();
+            }
+            Deed::Removes { is_last: true } => self.of_node = BESIDE_LAST_FILE,
+            Deed::Removes { is_last: false } => self.of_node = self.of_node.saturating_sub(1),
+            Deed::Permits { .. } | Deed::Other => {}
+        }
+    }
+}
+
+/// A system call a process is about to make.
+pub(super) struct Call {
+    deed: Deed,
+    is_about_files: bool,
+}
+
+/// What it does that others may meet half done.
+#[derive(Clone, Copy)]
+enum Deed {
+    /// A file, with these permissions.
+    Makes {
+        mode: u64,
+    },
+    /// Gives a file other permissions.
+    Permits {
+        mode: u64,
+    },
+    /// A file, perhaps the last one of its directory, or a directory.
+    Removes {
+        is_last: bool,
+    },
+    Other,
+}
+
+/// What a system call is told of the file it is about.
+enum Of {
+    Path(u64),
+    Descriptor(u64),
+}
+
+impl Call {
+    /// The one a process is stopped at.
+    pub(super) fn stopped_at(pid: Pid) -> Option<Self> {
+        let Registers { stopped_at, arguments, .. } = registers(pid)?;
+        Self::of(pid, stopped_at, arguments)
+    }
+
+    /// The one the next instruction makes.
+    pub(super) fn at_instruction(pid: Pid) -> Option<Self> {
+        let Registers { next, arguments, instruction, .. } = registers(pid)?;
+        let mut bytes = [0; MAKES_CALL.len()];
+        memory(pid)?.read_exact_at(&mut bytes, instruction).ok()?;
+        if bytes == MAKES_CALL { Self::of(pid, next, arguments) } else { None }
+    }
+
+    /// Whether it opens, changes, locks or removes a file that is not the machine's. Memory, time
+    /// and signals are the C library's business, which differs from machine to machine.
+    pub(super) fn is_about_files(&self) -> bool {
+        self.is_about_files
+    }
+
+    fn of(pid: Pid, number: c_long, arguments: [u64; 4]) -> Option<Self> {
+        let [first, second, third, fourth] = arguments;
+        let makes = |flags: u64, mode| {
+            let creates = flags & u64::from(OFlag::O_CREAT.bits().cast_unsigned()) != 0;
+            if creates { Deed::Makes { mode } } else { Deed::Other }
+        };
+        let removes = Deed::Removes { is_last: false };
+        let (of, deed) = match number {
+            libc::SYS_openat => (Of::Path(second), makes(third, fourth)),
+            libc::SYS_mkdirat | libc::SYS_fchmodat | libc::SYS_renameat | libc::SYS_renameat2 => {
+                (Of::Path(second), Deed::Other)
+            }
+            libc::SYS_unlinkat => (Of::Path(second), removes),
+            libc::SYS_fchmod => (Of::Descriptor(first), Deed::Permits { mode: second }),
+            libc::SYS_ftruncate | libc::SYS_fcntl | libc::SYS_flock | libc::SYS_write => {
+                (Of::Descriptor(first), Deed::Other)
+            }
+            #[cfg(target_arch = "x86_64")]
+            libc::SYS_open => (Of::Path(first), makes(second, third)),
+            #[cfg(target_arch = "x86_64")]
+            libc::SYS_mkdir | libc::SYS_chmod | libc::SYS_rename => (Of::Path(first), Deed::Other),
+            #[cfg(target_arch = "x86_64")]
+            libc::SYS_unlink | libc::SYS_rmdir => (Of::Path(first), removes),
+            _ => return None,
+        };
+        let path = match of {
+            Of::Path(address) => path_at(pid, address)?,
+            Of::Descriptor(number) => fs::read_link(format!("/proc/{pid}/fd/{number}")).ok()?,
+        };
+        let deed = match deed {
+            Deed::Removes { .. } => Deed::Removes { is_last: is_last(&path) },
+            deed => deed,
+        };
+        Some(Self { deed, is_about_files: !is_of_machine(&path) })
+    }
+}
+
+/// Whether a path is none of a program's own: pipes and the like, configuration, libraries.
+fn is_of_machine(path: &Path) -> bool {
+    let of_machine = ["/proc", "/sys", "/etc", "/usr", "/lib", "/lib64"];
+    path.is_relative() || of_machine.iter().any(|root| path.starts_with(root))
+}
+
+fn is_last(path: &Path) -> bool {
+    let siblings = path.parent().and_then(|parent| parent.read_dir().ok());
+    siblings.is_some_and(|siblings| siblings.count() == 1)
+}
+
+fn memory(pid: Pid) -> Option<File> {
+    File::open(format!("/proc/{pid}/mem")).ok()
+}
+
+/// The path that stands at an address of a process that stands still.
+fn path_at(pid: Pid, address: u64) -> Option<PathBuf> {
+    let mut bytes = [0; libc::PATH_MAX as usize];
+    // It may end at a page nobody has.
+    let read = memory(pid)?.read_at(&mut bytes, address).ok()?;
+    let end = bytes[..read].iter().position(|&byte| byte == 0)?;
+    Some(OsStr::from_bytes(&bytes[..end]).into())
+}
+
+/// What is to be known of a process that stands still.
+struct Registers {
+    /// The system call it is stopped at.
+    stopped_at: c_long,
+    /// The one it would make now.
+    next: c_long,
+    /// The first of them.
+    arguments: [u64; 4],
+    /// Where its next instruction stands.
+    instruction: u64,
+}
+
+/// The instruction that makes a system call: `syscall`.
+#[cfg(target_arch = "x86_64")]
+const MAKES_CALL: [u8; 2] = [0x0f, 0x05];
+
+/// `None` if it is gone.
+#[cfg(target_arch = "x86_64")]
+fn registers(pid: Pid) -> Option<Registers> {
+    let all = ptrace::getregs(pid).ok()?;
+    Some(Registers {
+        stopped_at: all.orig_rax.cast_signed(),
+        next: all.rax.cast_signed(),
+        arguments: [all.rdi, all.rsi, all.rdx, all.r10],
+        instruction: all.rip,
+    })
+}
+
+/// The instruction that makes a system call: `svc #0`.
+#[cfg(target_arch = "aarch64")]
+const MAKES_CALL: [u8; 4] = [0x01, 0x00, 0x00, 0xd4];
+
+/// `None` if it is gone.
+#[cfg(target_arch = "aarch64")]
+fn registers(pid: Pid) -> Option<Registers> {
+    let all = ptrace::getregs(pid).ok()?;
+    let [first, second, third, fourth, _, _, _, _, number, ..] = all.regs;
+    Some(Registers {
+        stopped_at: number.cast_signed(),
+        next: number.cast_signed(),
+        arguments: [first, second, third, fourth],
+        instruction: all.pc,
+    })
+}
+
+/// No instruction is told from another there.
+#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+const MAKES_CALL: [u8; 1] = [0];
+
+/// Nothing is known there.
+#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+fn registers(_: Pid) -> Option<Registers> {
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn call(deed: Deed) -> Call {
+        Call { deed, is_about_files: true }
+    }
+
+    fn permits(mode: u64) -> Call {
+        call(Deed::Permits { mode })
+    }
+
+    /// Whether makers and removers are spared after these calls.
+    fn are_spared(calls: &[&Call]) -> (bool, bool) {
+        let mut halfway = Halfway::default();
+        calls.iter().for_each(|call| halfway.note(call));
+        assert!(!halfway.is_spared(Spares::default()));
+        let spared = |makers, removers| halfway.is_spared(Spares { makers, removers });
+        (spared(true, false), spared(false, true))
+    }
+
+    #[test]
+    fn a_file_is_in_the_making_until_it_has_other_permissions_than_it_was_made_with() {
+        let write = call(Deed::Other);
+        let (made, segment) = (Deed::Makes { mode: 0o600 }, Deed::Makes { mode: 0o200 });
+        let (made, segment) = (call(made), call(segment));
+        assert_eq!(are_spared(&[&write]), (false, false));
+        assert_eq!(are_spared(&[&made]), (true, false));
+        assert_eq!(are_spared(&[&made, &permits(0o600), &write]), (true, false));
+        let done = [&made, &permits(0o600), &write, &permits(0o400)];
+        assert_eq!(are_spared(&done), (false, false));
+        assert_eq!(are_spared(&[&segment, &permits(0o600)]), (false, false));
+        // Three at once, as those of a node.
+        let three = [&segment, &permits(0o200), &segment, &permits(0o200), &segment];
+        let two_done = [&permits(0o600), &permits(0o600)];
+        assert_eq!(are_spared(&[&three[..], &two_done].concat()), (true, false));
+        let last = permits(0o400);
+        let done = [&three[..], &two_done, &[&last]].concat();
+        assert_eq!(are_spared(&done), (false, false));
+        // A directory's are its last ones at once.
+        assert_eq!(are_spared(&[&permits(0o750)]), (false, false));
+    }
+
+    #[test]
+    fn a_node_is_half_gone_from_the_last_file_of_its_directory_to_the_last_beside_it() {
+        let file = call(Deed::Removes { is_last: false });
+        let last = call(Deed::Removes { is_last: true });
+        assert_eq!(are_spared(&[&file, &file]), (false, false));
+        assert_eq!(are_spared(&[&file, &last]), (false, true));
+        assert_eq!(are_spared(&[&last, &file, &file, &file]), (false, true));
+        assert_eq!(are_spared(&[&last, &file, &file, &file, &file]), (false, false));
+    }
+
+    #[test]
+    fn a_call_says_what_it_does_to_which_file() {
+        let this = Pid::this();
+        let dir = tempfile::tempdir().expect("a directory");
+        let file = dir.path().join("file");
+        fs::write(&file, "").expect("a file");
+        let path = std::ffi::CString::new(file.as_os_str().as_bytes()).expect("a path");
+        let at = path.as_ptr().addr() as u64;
+        let flags = |flags: OFlag| u64::from(flags.bits().cast_unsigned());
+        let new = flags(OFlag::O_RDWR | OFlag::O_CREAT | OFlag::O_EXCL);
+        let of = |number, arguments| Call::of(this, number, arguments).map(|call| call.deed);
+        let opened = of(libc::SYS_openat, [0, at, flags(OFlag::O_RDWR), 0]);
+        assert!(matches!(opened, Some(Deed::Other)));
+        let made = of(libc::SYS_openat, [0, at, new, 0o600]);
+        assert!(matches!(made, Some(Deed::Makes { mode: 0o600 })));
+        let removed = of(libc::SYS_unlinkat, [0, at, 0, 0]);
+        assert!(matches!(removed, Some(Deed::Removes { is_last: true })));
+        fs::write(dir.path().join("other"), "").expect("another file");
+        let removed = of(libc::SYS_unlinkat, [0, at, 0, 0]);
+        assert!(matches!(removed, Some(Deed::Removes { is_last: false })));
+        assert!(of(libc::SYS_getpid, [0; 4]).is_none());
+        assert!(of(libc::SYS_openat, [0, 8, 0, 0]).is_none(), "nothing stands there");
+        let of_machine = c"/proc/self/status".as_ptr().addr() as u64;
+        let opened = Call::of(this, libc::SYS_openat, [0, of_machine, 0, 0]);
+        assert!(opened.is_some_and(|call| !call.is_about_files()));
+    }
+}
