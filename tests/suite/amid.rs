@@ -106,6 +106,34 @@ fn who_is_killed_at_any_call_of_a_clean_up_is_cleaned_up_after_with_the_first_on
 }
 
 #[test]
+fn a_response_that_was_not_sent_makes_no_room_for_itself() {
+    if cannot_trace() {
+        return;
+    }
+    let answer = Step::LoanResponse { active: 0, len: 8, form: LoanForm::Default };
+    let send = Step::SendResponse { response: 0 };
+    let mut scenario = with_death(Moment::Instruction(0), send, true);
+    let is_death = |step: &Step| matches!(step, Step::KillAmid { .. });
+    let death = scenario.steps.iter().position(is_death).unwrap();
+    let receive = Step::ReceiveResponse { pending: 0 };
+    // The first one is received, so that the client has the memory.
+    let before = [Step::ReceiveRequest { server: 0 }, answer, send, receive, answer, send, answer];
+    scenario.steps.splice(death..death, before);
+    scenario.steps.push(receive);
+    let last = Position::Step(scenario.steps.len() - 1);
+    scenario.service.max_response_buffer_size = 1;
+    scenario.service.enable_safe_overflow_for_responses = true;
+    let judgement = runner().judge(&scenario, Layout::Apart, true).unwrap();
+    assert_eq!(judgement.outcome.end, End::Kept);
+    let received = judgement.trace.iter().find(|step| step.position == last);
+    let received = received.unwrap();
+    // The second one may be there, but is not.
+    assert_eq!(received.expected.matches("message").count(), 2, "{}", received.expected);
+    assert!(received.expected.contains(&received.observed), "{}", received.observed);
+    assert!(received.observed.contains("message"), "{}", received.observed);
+}
+
+#[test]
 fn whoever_has_no_such_moment_is_killed_when_it_is_done() {
     if cannot_trace() {
         return;
