@@ -226,12 +226,12 @@ impl Run<'_> {
     }
 
     fn step(&mut self, index: usize, step: &Step) -> Result<(), End> {
-        // Not taken out of its option: to move an action costs more than to find it.
         if let Step::KillAmid { at, by } = *step {
             self.doom = Some((at, by)).filter(|_| self.host.can_kill_amid());
             self.skipped += usize::from(self.doom.is_none());
             return Ok(());
         }
+        // Not taken out of its option: to move an action costs more than to find it.
         let Some(action) = &self.model.resolve(step) else {
             self.skipped += 1;
             return Ok(());

@@ -481,12 +481,17 @@ impl Model {
         let loses_one = self.quirks.contains(&Switch::UnmappedSegmentIsLost);
         for server in readable {
             let Some(target) = pending.targets.get_mut(&server) else { continue };
-            if loses_one && !self.servers.contains_key(&server) {
+            let is_dynamic =
+                self.strategies.get(&server).is_some_and(|(_, strategy)| strategy.is_dynamic());
+            if loses_one && is_dynamic && !self.servers.contains_key(&server) {
                 // With the quirk, a response of which the memory is gone ends a receive, and
                 // others are still there.
                 target.queue.pop_front();
-            } else {
-                target.queue.clear();
+                continue;
+            }
+            // Whoever is told that there is none is not to get one of them afterwards.
+            for response in target.queue.drain(..) {
+                self.fates.insert(response.id, Promise::NoResponseIsLost);
             }
         }
     }
