@@ -439,7 +439,7 @@ impl Host for ApartHost<'_> {
             }
             if let Some(mut victim) = self.participants.remove(victim) {
                 let request = Request::Perform(action.clone());
-                victim.die_amid(&request, (*at, *spares), self.deadline, self.interrupted)?;
+                victim.die_amid(&request, *at, *spares, self.deadline, self.interrupted)?;
             }
             let cleans_up = Action::Kill { victim: *victim, witness: *witness };
             return self.perform(participant, &cleans_up);

@@ -14,7 +14,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use nix::unistd::Pid;
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
@@ -197,11 +196,6 @@ impl Child {
         }
     }
 
-    pub(super) fn pid(&self) -> Pid {
-        // It fits: ids of processes are `i32`.
-        Pid::from_raw(i32::try_from(self.process.id()).unwrap_or_default())
-    }
-
     /// Kills the child amid what it is asked for, and reaps it.
     ///
     /// # Errors
@@ -209,11 +203,12 @@ impl Child {
     pub fn die_amid(
         &mut self,
         request: &Request,
-        (at, spares): (Moment, Spares),
+        at: Moment,
+        spares: Spares,
         deadline: Duration,
         interrupted: &AtomicBool,
     ) -> Result<(), HostError> {
-        let pid = self.pid();
+        let pid = death::pid_of(&self.process);
         let line = line_of(request)?;
         let mut stdin = self.stdin.as_ref();
         let begin = || {

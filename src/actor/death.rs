@@ -4,7 +4,7 @@
 mod calls;
 
 use std::{
-    process::{Command, Stdio},
+    process::{self, Command, Stdio},
     sync::{
         OnceLock,
         atomic::{AtomicBool, Ordering},
@@ -54,7 +54,14 @@ fn mark() {
     let _ = signal::raise(Signal::SIGSTOP);
 }
 
+/// The id of a child.
+pub(super) fn pid_of(child: &process::Child) -> Pid {
+    // It fits: the system's are `i32`. None at all rather than 0, which means the whole group.
+    Pid::from_raw(i32::try_from(child.id()).unwrap_or(i32::MAX))
+}
+
 /// Whether a process may trace its children here: some containers forbid it.
+#[must_use]
 pub fn is_possible() -> bool {
     static POSSIBLE: OnceLock<bool> = OnceLock::new();
     *POSSIBLE.get_or_init(|| {
@@ -64,16 +71,17 @@ pub fn is_possible() -> bool {
         // It ends with its input.
         let child = Command::new("sh").args(["-c", "read line"]).stdin(Stdio::piped()).spawn();
         child.is_ok_and(|mut child| {
-            let seized = i32::try_from(child.id()).map(|pid| seize(Pid::from_raw(pid)));
+            let seized = seize(pid_of(&child));
             let _ = child.kill();
-            wait_for_end(Pid::from_raw(i32::try_from(child.id()).unwrap_or_default()));
+            wait_for_end(pid_of(&child));
             let _ = child.wait();
-            matches!(seized, Ok(Ok(())))
+            seized.is_ok()
         })
     })
 }
 
 /// What is missing here for a scenario, if somebody dies amid a step of it.
+#[must_use]
 pub fn lacks(scenario: &Scenario) -> Option<&'static str> {
     (scenario.kills_amid() && !is_possible()).then_some("leave to trace processes")
 }

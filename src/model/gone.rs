@@ -1,106 +1,11 @@
-//! Who is gone, and what goes with them: ports nothing refers to any more, and participants
-//! whose process was killed.
+//! Who is gone, and what goes with them: ports and participants nothing refers to any more.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 
-use litemap::LiteMap;
-
-use super::{Model, Port, Switch, TargetState, update::endanger};
-use crate::{
-    actor::{Action, Key},
-    payload::MessageId,
-};
-
-/// Puts back at the front what was evicted.
-fn put_back<T>(queue: &mut VecDeque<T>, before: VecDeque<T>, id: impl Fn(&T) -> MessageId) {
-    let is_there = |queue: &VecDeque<T>, one: &T| queue.iter().any(|other| id(other) == id(one));
-    for one in before.into_iter().rev() {
-        if !is_there(queue, &one) {
-            queue.push_front(one);
-        }
-    }
-}
-
-/// The ports a participant has created.
-fn of_participant(ports: &LiteMap<Key, Port>, participant: Key) -> Vec<Key> {
-    ports.iter().filter(|(_, port)| port.participant == participant).map(|(key, _)| *key).collect()
-}
+use super::{Model, Switch, TargetState, update::endanger};
+use crate::actor::Key;
 
 impl Model {
-    /// A participant was killed and cleaned up after: its ports are gone with everything that
-    /// came out of them. What it had sent and nobody had received may arrive or be lost:
-    /// nothing is promised.
-    pub(super) fn kill(&mut self, victim: Key) {
-        let clients = of_participant(&self.clients, victim);
-        let servers = of_participant(&self.servers, victim);
-        self.killed.extend(clients.iter().chain(&servers));
-        for (_, queue) in self.in_flight.iter_mut().filter(|((from, _), _)| clients.contains(from))
-        {
-            queue.iter_mut().for_each(|request| request.certain = false);
-        }
-        for (_, pending) in &mut self.pending {
-            let answered =
-                pending.targets.iter_mut().filter(|(server, _)| servers.contains(server));
-            for (_, target) in answered {
-                target.queue.iter_mut().for_each(|response| response.certain = false);
-            }
-        }
-        self.loaned_requests.retain(|_, loan| !clients.contains(&loan.client));
-        self.loaned_responses.retain(|_, loan| !servers.contains(&loan.server));
-        self.responses.retain(|_, held| !clients.contains(&held.client));
-        let pending = self.pending.iter().filter(|(_, pending)| clients.contains(&pending.client));
-        for key in pending.map(|(key, _)| *key).collect::<Vec<_>>() {
-            self.drop_pending(key);
-        }
-        let active = self.active.iter().filter(|(_, active)| servers.contains(&active.server));
-        for key in active.map(|(key, _)| *key).collect::<Vec<_>>() {
-            self.drop_active(key);
-        }
-        for client in clients {
-            if let Some(port) = self.clients.get_mut(&client) {
-                port.handle = false;
-            }
-        }
-        for server in servers {
-            self.drop_server(server);
-        }
-        if let Some(participant) = self.participants.get_mut(&victim) {
-            participant.present = false;
-        }
-        self.has_lingering = true;
-    }
-
-    /// A participant was killed amid an action. Done or not: what it gave others is uncertain, and
-    /// so is what made room for it.
-    pub(super) fn kill_amid(&mut self, victim: Key, doing: &Action) {
-        let requests: Vec<_> = self
-            .in_flight
-            .iter()
-            .filter(|_| matches!(doing, Action::SendRequest { .. }))
-            .map(|(connection, queue)| (*connection, queue.clone()))
-            .collect();
-        let responses: Vec<_> = self
-            .pending
-            .iter()
-            .filter(|_| matches!(doing, Action::SendResponse { .. }))
-            .map(|(key, pending)| (*key, pending.targets.clone()))
-            .collect();
-        let observation = self.ideal(doing);
-        self.apply(doing, &observation);
-        for (connection, before) in requests {
-            let queue = self.in_flight.entry(connection).or_default();
-            put_back(queue, before, |request| request.id);
-        }
-        for (key, targets) in responses {
-            let Some(pending) = self.pending.get_mut(&key) else { continue };
-            for (server, before) in targets {
-                let Some(target) = pending.targets.get_mut(&server) else { continue };
-                put_back(&mut target.queue, before.queue, |response| response.id);
-            }
-        }
-        self.kill(victim);
-    }
-
     /// Forgets ports and participants nothing refers to any more, and what went with
     /// them.
     pub(super) fn retire(&mut self) {

@@ -30,6 +30,7 @@
 
 pub mod concurrent;
 mod counts;
+mod death;
 mod expected;
 mod expired;
 mod gone;

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     actor::{Action, Key, version},
-    scenario::{CleanUp, OpenMode, Requirement, Strategy},
+    scenario::{OpenMode, Requirement, Strategy},
 };
 
 /// Whether a buffer takes another message.
@@ -22,7 +22,7 @@ pub(super) enum Room {
     Perhaps,
 }
 
-fn must(promise: Promise, expected: Expected) -> Prediction {
+pub(super) fn must(promise: Promise, expected: Expected) -> Prediction {
     Prediction { promise, allowed: smallvec![expected], tolerated: Vec::new() }
 }
 
@@ -118,41 +118,6 @@ impl Model {
             | Action::DropActive { .. }
             | Action::DropResponse { .. } => must(Promise::NeverCrashes, Expected::Done),
         }
-    }
-
-    fn predict_death(&self) -> Prediction {
-        // Somebody has come, opened the service and left before it is asked for.
-        let in_passing = self.settings.clean_up_key().is_some();
-        let dead = usize::from(!in_passing);
-        must(Promise::DeadNodeIsCleanedUp, Expected::CleanedUp { dead })
-    }
-
-    fn predict_death_amid(&self, victim: Key, doing: &Action) -> Prediction {
-        let mut prediction = self.predict_death();
-        let mut allow = |dead| {
-            let cleaned_up = Expected::CleanedUp { dead };
-            if !prediction.allowed.contains(&cleaned_up) {
-                prediction.allowed.push(cleaned_up);
-            }
-        };
-        match doing {
-            // Whether the one it was cleaning up after is gone already.
-            Action::Kill { .. } if self.settings.clean_up_key().is_none() => allow(2),
-            // Whether it was a node yet, or still, is not promised.
-            doing
-                if matches!(doing, Action::Join { .. })
-                    || self.may_let_go_of_node(victim, doing) =>
-            {
-                allow(0);
-                // Whoever opens a service cleans up what "might block another process"
-                // (config.rs), which need not be who does not use the service.
-                if self.settings.clean_up == CleanUp::OnOpen {
-                    allow(1);
-                }
-            }
-            _ => {}
-        }
-        prediction
     }
 
     /// A client asks for more active requests than the service has, and perhaps also for

@@ -90,6 +90,9 @@ pub enum Switch {
     /// A service with slices that is created, and not opened or created, keeps limits of 0. Those
     /// of any service with slices are raised: whoever comes after a scenario creates it once more.
     CreatedServiceKeepsZeros,
+    /// A receive that finds responses of which the memory is gone may return none although others
+    /// are still there.
+    LostResponseHidesLaterOnes,
     /// Responses of a server that is gone may be lost when the client asks for a response
     /// to another request and there is none.
     EmptyReceiveForgetsGoneServer,
@@ -131,6 +134,7 @@ impl Switch {
                 | Self::FailedLoanKeepsCount
                 | Self::GoneClientLosesRequests
                 | Self::UnmappedSegmentIsLost
+                | Self::LostResponseHidesLaterOnes
                 | Self::OldResponsesExhaustChunks
                 | Self::OwnActiveLimitTakesChunks
                 | Self::UndeliveredRequestTakesChunk
@@ -171,6 +175,7 @@ pub enum Severity {
     Loss,
     Leak,
     StuckLimit,
+    Hang,
     WrongAnswer,
     MisleadingError,
 }
@@ -183,6 +188,7 @@ impl std::fmt::Display for Severity {
             Self::Loss => "loss",
             Self::Leak => "leak",
             Self::StuckLimit => "stuck limit",
+            Self::Hang => "hang",
             Self::WrongAnswer => "wrong answer",
             Self::MisleadingError => "misleading error",
         })

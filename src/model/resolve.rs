@@ -4,13 +4,11 @@
 
 use litemap::LiteMap;
 
-use super::{
-    Expected, LONGEST_AFFORDABLE, Model, SHORTEST_IMPOSSIBLE, SHORTEST_OVERFLOWING, Switch,
-};
+use super::{LONGEST_AFFORDABLE, Model, SHORTEST_IMPOSSIBLE, SHORTEST_OVERFLOWING, Switch};
 use crate::{
-    actor::{Action, Key, death::Spares, version},
+    actor::{Action, Key, version},
     payload::MessageId,
-    scenario::{Backpressure, Moment, Nth, OpenMode, Requirement, Step, Strategy, is_reduced},
+    scenario::{Backpressure, Nth, OpenMode, Requirement, Step, Strategy, is_reduced},
 };
 
 /// Unread responses at which the quirk is steered around: the smallest server that can
@@ -24,7 +22,7 @@ const MOST_RESPONSE_LOANS: usize = 4;
 const AFFORDABLE_HEAP: usize = 2 << 30;
 
 /// An index counted modulo the number of what exists.
-fn modulo(index: Nth, count: usize) -> Option<usize> {
+pub(super) fn modulo(index: Nth, count: usize) -> Option<usize> {
     let index = i64::from(index).checked_rem_euclid(i64::try_from(count).ok()?)?;
     usize::try_from(index).ok()
 }
@@ -83,7 +81,7 @@ impl Model {
             }
             Step::Kill { participant, by } => {
                 let victim = self.participant(participant).filter(|_| self.can_kill)?;
-                Action::Kill { victim, witness: self.witness_of(&[Some(victim)], by)? }
+                Action::Kill { victim, witness: self.witness_of(&[victim], by)? }
             }
             // It says how the next one is performed, see `killed_amid`.
             Step::KillAmid { .. } => return None,
@@ -316,43 +314,6 @@ impl Model {
         let active = self.active.values().map(|active| active.client);
         let loaned = self.loaned_responses.values().map(|loan| loan.client);
         active.chain(loaned).any(|client| !self.clients.contains_key(&client))
-    }
-
-    /// Whoever performs this is killed amid it, if that is possible and nothing stands in the
-    /// way of what it does.
-    pub(crate) fn killed_amid(&self, doing: Action, at: Moment, by: Nth) -> Action {
-        let victim = doing.participant(self);
-        let knows = |quirk| self.quirks.contains(&quirk);
-        let is_refused = matches!(self.predict(&doing).allowed[0], Expected::Refused(_));
-        let is_possible = self.can_kill && !is_refused;
-        let is_steered =
-            self.may_let_go_of_node(victim, &doing) && knows(Switch::HalfGoneNodeStays);
-        let spares = Spares {
-            makers: knows(Switch::HalfMadeFileStays),
-            removers: knows(Switch::HalfGoneNodeStays),
-        };
-        let gone = if let Action::Kill { victim, .. } = doing { Some(victim) } else { None };
-        match self.witness_of(&[Some(victim), gone], by) {
-            Some(witness) if is_possible && !is_steered => {
-                Action::KillAmid { victim, witness, doing: Box::new(doing), at, spares }
-            }
-            _ => doing,
-        }
-    }
-
-    /// Whether a node may be gone after this: what comes of it holds it as well.
-    pub(super) fn may_let_go_of_node(&self, participant: Key, doing: &Action) -> bool {
-        let has_left = self.participants.get(&participant).is_some_and(|other| !other.present);
-        has_left || matches!(doing, Action::Leave { .. })
-    }
-
-    fn witness_of(&self, dead: &[Option<Key>], by: Nth) -> Option<Key> {
-        let others = self
-            .participants
-            .iter()
-            .filter(|(key, other)| other.present && !dead.contains(&Some(**key)));
-        let others: Vec<Key> = others.map(|(key, _)| *key).collect();
-        Some(others[modulo(by, others.len())?])
     }
 
     fn participant(&self, index: Nth) -> Option<Key> {

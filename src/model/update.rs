@@ -478,14 +478,12 @@ impl Model {
         let readable: Vec<Key> =
             pending.targets.keys().copied().filter(|&server| held(server) < limit).collect();
         let Some(pending) = self.pending.get_mut(&key) else { return };
-        let loses_one = self.quirks.contains(&Switch::UnmappedSegmentIsLost);
+        let hides = self.quirks.contains(&Switch::LostResponseHidesLaterOnes);
         for server in readable {
             let Some(target) = pending.targets.get_mut(&server) else { continue };
             let is_dynamic =
                 self.strategies.get(&server).is_some_and(|(_, strategy)| strategy.is_dynamic());
-            if loses_one && is_dynamic && !self.servers.contains_key(&server) {
-                // With the quirk, a response of which the memory is gone ends a receive, and
-                // others are still there.
+            if hides && is_dynamic && !self.servers.contains_key(&server) {
                 target.queue.pop_front();
                 continue;
             }

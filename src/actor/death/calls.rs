@@ -16,7 +16,7 @@ use nix::{
 
 use super::Spares;
 
-/// Whether the registers of this architecture are.
+/// Whether it is known which registers hold a system call on this architecture.
 pub(super) const ARE_KNOWN: bool = cfg!(any(target_arch = "x86_64", target_arch = "aarch64"));
 
 /// What a process has begun and not ended.
@@ -60,18 +60,13 @@ pub(super) struct Call {
 /// What it does that others may meet half done.
 #[derive(Clone, Copy)]
 enum Deed {
-    /// A file, with these permissions.
-    Makes {
-        mode: u64,
-    },
-    /// Gives a file other permissions.
-    Permits {
-        mode: u64,
-    },
-    /// A file, perhaps the last one of its directory, or a directory.
-    Removes {
-        is_last: bool,
-    },
+    /// It makes a file, with these permissions.
+    Makes { mode: u64 },
+    /// It gives a file these permissions.
+    Permits { mode: u64 },
+    /// It removes a file or a directory, perhaps the last thing in the directory it is in.
+    Removes { is_last: bool },
+    /// Anything else.
     Other,
 }
 

@@ -1,0 +1,188 @@
+//! Participants whose process is killed, between two actions or amid one.
+
+use std::collections::VecDeque;
+
+use litemap::LiteMap;
+
+use super::{Expected, Model, Port, Prediction, Promise, Switch, predict::must, resolve::modulo};
+use crate::{
+    actor::{Action, Key, death::Spares},
+    payload::MessageId,
+    scenario::{CleanUp, Moment, Nth},
+};
+
+/// The ports a participant has created.
+fn of_participant(ports: &LiteMap<Key, Port>, participant: Key) -> Vec<Key> {
+    ports.iter().filter(|(_, port)| port.participant == participant).map(|(key, _)| *key).collect()
+}
+
+/// Puts back at the front what was evicted.
+fn put_back<T>(queue: &mut VecDeque<T>, before: VecDeque<T>, id: impl Fn(&T) -> MessageId) {
+    let is_there = |queue: &VecDeque<T>, one: &T| queue.iter().any(|other| id(other) == id(one));
+    for one in before.into_iter().rev() {
+        if !is_there(queue, &one) {
+            queue.push_front(one);
+        }
+    }
+}
+
+impl Model {
+    /// Whoever performs this is killed amid it, if that is possible and nothing stands in the
+    /// way of what it does.
+    pub(crate) fn killed_amid(&self, doing: Action, at: Moment, by: Nth) -> Action {
+        let victim = doing.participant(self);
+        let knows = |quirk| self.quirks.contains(&quirk);
+        let is_refused = matches!(self.predict(&doing).allowed[0], Expected::Refused(_));
+        let is_possible = self.can_kill && !is_refused;
+        let is_steered =
+            self.may_let_go_of_node(victim, &doing) && knows(Switch::HalfGoneNodeStays);
+        let spares = Spares {
+            makers: knows(Switch::HalfMadeFileStays),
+            removers: knows(Switch::HalfGoneNodeStays),
+        };
+        // Nor can who was killed before clean up.
+        let before = if let Action::Kill { victim, .. } = doing { victim } else { victim };
+        match self.witness_of(&[victim, before], by) {
+            Some(witness) if is_possible && !is_steered => {
+                Action::KillAmid { victim, witness, doing: Box::new(doing), at, spares }
+            }
+            _ => doing,
+        }
+    }
+
+    /// Whether a node may be gone after this: whatever came of it holds it, too.
+    fn may_let_go_of_node(&self, participant: Key, doing: &Action) -> bool {
+        let has_left = self.participants.get(&participant).is_some_and(|other| !other.present);
+        match doing {
+            Action::Leave { .. } => true,
+            Action::DropClient { .. }
+            | Action::DropServer { .. }
+            | Action::DropRequest { .. }
+            | Action::DropPending { .. }
+            | Action::DropActive { .. }
+            | Action::SendResponse { .. }
+            | Action::DropLoanedResponse { .. }
+            | Action::DropResponse { .. } => has_left,
+            _ => false,
+        }
+    }
+
+    /// One of those who are there and not dead.
+    pub(super) fn witness_of(&self, dead: &[Key], by: Nth) -> Option<Key> {
+        let others =
+            self.participants.iter().filter(|(key, other)| other.present && !dead.contains(key));
+        let others: Vec<Key> = others.map(|(key, _)| *key).collect();
+        Some(others[modulo(by, others.len())?])
+    }
+
+    /// Somebody was killed, and another one is asked to clean up.
+    pub(super) fn predict_death(&self) -> Prediction {
+        // Somebody has come, opened the service and left before it is asked for.
+        let in_passing = self.settings.clean_up_key().is_some();
+        let dead = usize::from(!in_passing);
+        must(Promise::DeadNodeIsCleanedUp, Expected::CleanedUp { dead })
+    }
+
+    /// The same, amid an action.
+    pub(super) fn predict_death_amid(&self, victim: Key, doing: &Action) -> Prediction {
+        let mut prediction = self.predict_death();
+        let mut allow = |dead| {
+            let cleaned_up = Expected::CleanedUp { dead };
+            if !prediction.allowed.contains(&cleaned_up) {
+                prediction.allowed.push(cleaned_up);
+            }
+        };
+        match doing {
+            // Whether the one it was cleaning up after is gone already.
+            Action::Kill { .. } if self.settings.clean_up_key().is_none() => allow(2),
+            // Whether it was a node yet, or still, is not promised.
+            doing
+                if matches!(doing, Action::Join { .. })
+                    || self.may_let_go_of_node(victim, doing) =>
+            {
+                allow(0);
+                // Whoever opens a service cleans up what "might block another process"
+                // (config.rs), which need not be who does not use the service.
+                if self.settings.clean_up == CleanUp::OnOpen {
+                    allow(1);
+                }
+            }
+            _ => {}
+        }
+        prediction
+    }
+
+    /// A participant was killed and cleaned up after: its ports are gone with everything that
+    /// came out of them. What it had sent and nobody had received may arrive or be lost:
+    /// nothing is promised.
+    pub(super) fn kill(&mut self, victim: Key) {
+        let clients = of_participant(&self.clients, victim);
+        let servers = of_participant(&self.servers, victim);
+        self.killed.extend(clients.iter().chain(&servers));
+        for (_, queue) in self.in_flight.iter_mut().filter(|((from, _), _)| clients.contains(from))
+        {
+            queue.iter_mut().for_each(|request| request.certain = false);
+        }
+        for (_, pending) in &mut self.pending {
+            let answered =
+                pending.targets.iter_mut().filter(|(server, _)| servers.contains(server));
+            for (_, target) in answered {
+                target.queue.iter_mut().for_each(|response| response.certain = false);
+            }
+        }
+        self.loaned_requests.retain(|_, loan| !clients.contains(&loan.client));
+        self.loaned_responses.retain(|_, loan| !servers.contains(&loan.server));
+        self.responses.retain(|_, held| !clients.contains(&held.client));
+        let pending = self.pending.iter().filter(|(_, pending)| clients.contains(&pending.client));
+        for key in pending.map(|(key, _)| *key).collect::<Vec<_>>() {
+            self.drop_pending(key);
+        }
+        let active = self.active.iter().filter(|(_, active)| servers.contains(&active.server));
+        for key in active.map(|(key, _)| *key).collect::<Vec<_>>() {
+            self.drop_active(key);
+        }
+        for client in clients {
+            if let Some(port) = self.clients.get_mut(&client) {
+                port.handle = false;
+            }
+        }
+        for server in servers {
+            self.drop_server(server);
+        }
+        if let Some(participant) = self.participants.get_mut(&victim) {
+            participant.present = false;
+        }
+        self.has_lingering = true;
+    }
+
+    /// A participant was killed amid an action. Done or not: what it gave others is uncertain, and
+    /// so is what made room for it.
+    pub(super) fn kill_amid(&mut self, victim: Key, doing: &Action) {
+        let requests: Vec<_> = self
+            .in_flight
+            .iter()
+            .filter(|_| matches!(doing, Action::SendRequest { .. }))
+            .map(|(connection, queue)| (*connection, queue.clone()))
+            .collect();
+        let responses: Vec<_> = self
+            .pending
+            .iter()
+            .filter(|_| matches!(doing, Action::SendResponse { .. }))
+            .map(|(key, pending)| (*key, pending.targets.clone()))
+            .collect();
+        let observation = self.ideal(doing);
+        self.apply(doing, &observation);
+        for (connection, before) in requests {
+            let queue = self.in_flight.entry(connection).or_default();
+            put_back(queue, before, |request| request.id);
+        }
+        for (key, targets) in responses {
+            let Some(pending) = self.pending.get_mut(&key) else { continue };
+            for (server, before) in targets {
+                let Some(target) = pending.targets.get_mut(&server) else { continue };
+                put_back(&mut target.queue, before.queue, |response| response.id);
+            }
+        }
+        self.kill(victim);
+    }
+}
