@@ -220,6 +220,7 @@ impl Run<'_> {
         }
         // Not a loop: an iterator that drives itself does not hand over steps one by one.
         scenario.all_steps().enumerate().try_for_each(|(i, step)| self.step(i, &step))?;
+        self.skipped += usize::from(self.doom.take().is_some());
         self.full_load()?;
         self.settle(scenario.settle)?;
         self.aftermath()
@@ -227,8 +228,9 @@ impl Run<'_> {
 
     fn step(&mut self, index: usize, step: &Step) -> Result<(), End> {
         if let Step::KillAmid { at, by } = *step {
-            self.doom = Some((at, by)).filter(|_| self.host.can_kill_amid());
-            self.skipped += usize::from(self.doom.is_none());
+            let doom = Some((at, by)).filter(|_| self.host.can_kill_amid());
+            let unused = std::mem::replace(&mut self.doom, doom);
+            self.skipped += usize::from(unused.is_some()) + usize::from(doom.is_none());
             return Ok(());
         }
         // Not taken out of its option: to move an action costs more than to find it.

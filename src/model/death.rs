@@ -186,3 +186,62 @@ impl Model {
         self.kill(victim);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::{
+        model::ideal::tests::model_after,
+        scenario::{OpenMode, Settings, Step, Strategy},
+    };
+
+    /// How many dead nodes there may be when the second of two participants, who has a server,
+    /// was killed amid its next step.
+    fn dead_after(before: &[Step], doing: &Step) -> Vec<usize> {
+        let join = Step::Join { how: OpenMode::OpenOrCreate, require: None };
+        let steps =
+            [&[join, join, Step::create_server(1, Strategy::Static, 8, 2)], before].concat();
+        let mut model = model_after(Settings::default(), BTreeSet::new(), &steps).expect("a model");
+        model.allow_kills(true);
+        let doing = model.resolve(doing).expect("an action");
+        let action = model.killed_amid(doing, Moment::Call(0), 0);
+        assert!(matches!(action, Action::KillAmid { .. }), "{action:?}");
+        let allowed = model.predict(&action).allowed;
+        allowed
+            .iter()
+            .map(|expected| match expected {
+                Expected::CleanedUp { dead } => *dead,
+                other => panic!("{other}"),
+            })
+            .collect()
+    }
+
+    #[test]
+    fn a_node_is_dead_unless_it_may_not_be_one_yet_or_any_more() {
+        let (leave, drop) = (Step::Leave { participant: 1 }, Step::DropServer { server: 0 });
+        let look = Step::ReceiveRequest { server: 0 };
+        assert_eq!(dead_after(&[], &look), [1]);
+        assert_eq!(dead_after(&[], &drop), [1]);
+        assert_eq!(dead_after(&[], &leave), [1, 0]);
+        assert_eq!(dead_after(&[leave], &look), [1], "the server holds the node");
+        assert_eq!(dead_after(&[leave], &drop), [1, 0]);
+        let join = Step::Join { how: OpenMode::Open, require: None };
+        assert_eq!(dead_after(&[], &join), [1, 0]);
+        assert_eq!(dead_after(&[join], &Step::Kill { participant: 0, by: 0 }), [1, 2]);
+    }
+
+    #[test]
+    fn whoever_lives_with_the_quirk_is_not_killed_amid_leaving() {
+        let join = Step::Join { how: OpenMode::OpenOrCreate, require: None };
+        let doing = |quirks| {
+            let mut model = model_after(Settings::default(), quirks, &[join; 2]).expect("a model");
+            model.allow_kills(true);
+            let leave = model.resolve(&Step::Leave { participant: 1 }).expect("an action");
+            model.killed_amid(leave, Moment::Call(0), 0)
+        };
+        assert!(matches!(doing(BTreeSet::new()), Action::KillAmid { .. }));
+        assert!(matches!(doing([Switch::HalfGoneNodeStays].into()), Action::Leave { .. }));
+    }
+}

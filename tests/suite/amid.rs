@@ -48,39 +48,43 @@ fn cannot_trace() -> bool {
     !death::is_possible()
 }
 
-#[test]
-fn who_is_killed_at_any_call_while_they_come_or_make_a_port_is_cleaned_up_after() {
+/// Whoever dies at one of these moments amid one of these steps is cleaned up after.
+fn assert_cleaned_up(moments: impl Iterator<Item = Moment>, steps: &[Step], asks: bool) {
     if cannot_trace() {
         return;
     }
     let mut runner = runner();
-    for call in 0..60 {
-        for doing in [
-            JOIN,
-            Step::create_client(1, Strategy::BestFit, 8),
-            Step::create_server(0, Strategy::BestFit, 8, 2),
-            Step::DropServer { server: 0 },
-        ] {
-            let scenario = with_death(Moment::Call(call), doing, false);
+    for at in moments {
+        for &doing in steps {
+            let scenario = with_death(at, doing, asks);
             let judgement = runner.judge(&scenario, Layout::Apart, false).unwrap();
-            assert_eq!(judgement.outcome.end, End::Kept, "{doing:?} at {call}");
+            assert_eq!(judgement.outcome.end, End::Kept, "{doing:?} at {at:?}");
         }
     }
 }
 
 #[test]
-fn who_is_killed_at_any_instruction_of_a_receive_or_an_answer_is_cleaned_up_after() {
-    if cannot_trace() {
-        return;
-    }
-    let mut runner = runner();
-    for instruction in (0..6_000).step_by(397) {
-        for doing in [Step::ReceiveRequest { server: 0 }, Step::DropServer { server: 0 }] {
-            let scenario = with_death(Moment::Instruction(instruction), doing, true);
-            let judgement = runner.judge(&scenario, Layout::Apart, false).unwrap();
-            assert_eq!(judgement.outcome.end, End::Kept, "{doing:?} at {instruction}");
-        }
-    }
+fn who_is_killed_at_any_call_while_they_come_or_make_a_port_is_cleaned_up_after() {
+    let steps = [
+        JOIN,
+        Step::create_client(1, Strategy::BestFit, 8),
+        Step::create_server(0, Strategy::BestFit, 8, 2),
+        Step::DropServer { server: 0 },
+    ];
+    assert_cleaned_up((0..60).map(Moment::Call), &steps, false);
+}
+
+#[test]
+fn who_is_killed_at_any_instruction_of_a_receive_or_a_drop_is_cleaned_up_after() {
+    let steps = [Step::ReceiveRequest { server: 0 }, Step::DropServer { server: 0 }];
+    assert_cleaned_up((0..6_000).step_by(397).map(Moment::Instruction), &steps, true);
+}
+
+#[test]
+fn who_is_to_be_killed_at_an_instruction_is_spared_where_that_is_known() {
+    // Where the tag of the port is half made, and others files later.
+    let steps = [Step::create_client(1, Strategy::Static, 8)];
+    assert_cleaned_up((0..40_000).step_by(1_999).map(Moment::Instruction), &steps, false);
 }
 
 #[test]
