@@ -222,3 +222,50 @@ pub(super) fn wait_for_end(pid: Pid) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, io::Write as _, path::Path};
+
+    use super::*;
+
+    /// A shell makes two files, which nobody ever completes, and is killed at a moment after it
+    /// began to. It says when it begins and ends, as an actor does. Returns which were made.
+    fn made_until(dir: &Path, at: Moment, spares: Spares) -> [bool; 2] {
+        let files = [dir.join("first"), dir.join("second")];
+        let script = r#"read line; kill -STOP $$; : > "$0"; : > "$1"; kill -STOP $$"#;
+        let mut shell = Command::new("sh");
+        shell.args(["-c", script]).args(&files).stdin(Stdio::piped());
+        let mut shell = shell.spawn().expect("a shell");
+        let mut input = shell.stdin.take().expect("its input");
+        let begin = || writeln!(input, "go").expect("it reads");
+        let deadline = Duration::from_secs(60);
+        let stopped = stop_amid(pid_of(&shell), at, spares, deadline, &false.into(), begin);
+        stopped.expect("it stands still");
+        shell.kill().expect("it is there");
+        wait_for_end(pid_of(&shell));
+        shell.wait().expect("it has ended");
+        files.map(|file| fs::remove_file(file).is_ok())
+    }
+
+    #[test]
+    fn who_is_spared_is_killed_later() {
+        if !is_possible() {
+            eprintln!("left out: processes may not be traced here");
+            return;
+        }
+        let dir = tempfile::tempdir().expect("a directory");
+        let amid = |at: &Moment| made_until(dir.path(), *at, Spares::default()) == [true, false];
+        let moments: [Option<Moment>; 2] = [
+            (0..10).map(Moment::Call).find(amid),
+            (0..60_000).step_by(200).map(Moment::Instruction).find(amid),
+        ];
+        for at in moments {
+            let at = at.expect("a moment between the two files");
+            let [removers, makers] =
+                [false, true].map(|makers| Spares { makers, removers: !makers });
+            assert_eq!(made_until(dir.path(), at, removers), [true, false], "{at:?}");
+            assert_eq!(made_until(dir.path(), at, makers), [true, true], "{at:?}");
+        }
+    }
+}

@@ -81,13 +81,6 @@ fn who_is_killed_at_any_instruction_of_a_receive_or_a_drop_is_cleaned_up_after()
 }
 
 #[test]
-fn who_is_to_be_killed_at_an_instruction_is_spared_where_that_is_known() {
-    // Where the tag of the port is half made, and others files later.
-    let steps = [Step::create_client(1, Strategy::Static, 8)];
-    assert_cleaned_up((0..40_000).step_by(1_999).map(Moment::Instruction), &steps, false);
-}
-
-#[test]
 fn who_is_killed_at_any_call_of_a_clean_up_is_cleaned_up_after_with_the_first_one() {
     if cannot_trace() {
         return;
