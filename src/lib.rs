@@ -86,6 +86,7 @@ pub mod sandbox;
 pub mod scenario;
 pub mod teeth;
 pub mod trial;
+mod workers;
 
 /// Runs the example of the README.
 #[cfg(doctest)]

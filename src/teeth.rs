@@ -6,10 +6,9 @@
 
 use std::{
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicBool, Ordering},
     },
-    thread,
     time::Duration,
 };
 
@@ -23,6 +22,7 @@ use crate::{
     runner::{DEADLINE, Judgement, Layout, Runner, Venue},
     scenario::{Scenario, generate::scenario_of_run, shrink},
     trial::Trial,
+    workers,
 };
 
 /// A saboteur that hangs costs this much every time: some hundred times what a scenario
@@ -94,34 +94,17 @@ pub fn show(plan: &Plan, interrupted: &Arc<AtomicBool>) -> Result<Vec<Bite>, Cam
     let known = switches(&active_quirks()?);
     // Those that crash and hang come first: they take longest, and nobody is to wait for
     // them in the end.
-    let waiting = Mutex::new(Sabotage::all().into_iter());
-    let bites = Mutex::new(Vec::new());
-    let work = || -> Result<(), HostError> {
-        loop {
-            let next = waiting.lock().unwrap_or_else(PoisonError::into_inner).next();
-            let Some(sabotage) = next else { return Ok(()) };
-            let is_hanging = sabotage.breaks == Promise::NeverHangs;
-            let mut runner = Runner::new(plan.executable.sabotaged(sabotage))
-                .with_deadline(if is_hanging { HANGING_DEADLINE } else { DEADLINE })
-                .interrupted_by(Arc::clone(interrupted));
-            runner.live_with(known.clone());
-            let small_enough =
-                plan.small_enough.max(if is_hanging { SMALL_ENOUGH_TO_HANG } else { 0 });
-            let hunt = Hunt { plan, small_enough, sabotage, runner, interrupted };
-            let catch = hunt.catch()?;
-            let bite = Bite { sabotage, catch };
-            bites.lock().unwrap_or_else(PoisonError::into_inner).push(bite);
-        }
+    let let_loose = |(): &mut (), &sabotage: &&'static Sabotage| {
+        let is_hanging = sabotage.breaks == Promise::NeverHangs;
+        let mut runner = Runner::new(plan.executable.sabotaged(sabotage))
+            .with_deadline(if is_hanging { HANGING_DEADLINE } else { DEADLINE })
+            .interrupted_by(Arc::clone(interrupted));
+        runner.live_with(known.clone());
+        let small_enough = plan.small_enough.max(if is_hanging { SMALL_ENOUGH_TO_HANG } else { 0 });
+        let hunt = Hunt { plan, small_enough, sabotage, runner, interrupted };
+        Ok(Bite { sabotage, catch: hunt.catch()? })
     };
-    thread::scope(|scope| {
-        let workers: Vec<_> = (0..plan.jobs).map(|_| scope.spawn(work)).collect();
-        workers.into_iter().try_for_each(|worker| {
-            worker
-                .join()
-                .unwrap_or_else(|_| Err(HostError::Harness("a worker thread panicked".to_owned())))
-        })
-    })?;
-    let mut bites = bites.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let mut bites = workers::each(plan.jobs, &Sabotage::all(), || Ok(()), let_loose, drop)?;
     bites.sort_by_key(|bite| (bite.sabotage.breaks, bite.sabotage.id));
     Ok(bites)
 }
@@ -139,6 +122,10 @@ impl Hunt<'_> {
     fn catch(mut self) -> Result<Catch, HostError> {
         for index in 0..self.plan.patience {
             let scenario = scenario_of_run(self.plan.seed, index);
+            // It takes long, and nothing would be wrong with it.
+            if scenario.concurrent.is_some() && !self.sabotage.meddles_at_once() {
+                continue;
+            }
             let end = self.judge(&scenario)?.outcome.end;
             let scenarios = index + 1;
             match end.promise() {

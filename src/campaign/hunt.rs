@@ -4,10 +4,9 @@
 use std::{
     collections::BTreeMap,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicBool, Ordering},
     },
-    thread,
     time::{Duration, Instant},
 };
 
@@ -19,12 +18,13 @@ use crate::{
     model::{Promise, Switch},
     runner::{Runner, Venue},
     scenario::generate::scenario_of_run,
+    workers,
 };
 
 /// Hanging scenarios are part of the game; each costs no more than this.
 const DEADLINE: Duration = Duration::from_secs(2);
 
-/// How to hunt.
+/// How to hunt: everybody in one process, but where somebody is killed.
 #[derive(Debug, Clone)]
 pub struct HuntPlan {
     /// How children are started.
@@ -104,15 +104,19 @@ pub fn hunt(
             plan,
             interrupted,
             known,
-            venue: Venue::together_on(variant),
+            variant,
             promises: promises.keys().copied().collect(),
-            seeds: Mutex::new((1..=plan.seeds).collect()),
-            found: Mutex::new(BTreeMap::new()),
         };
-        let found = hunters.all()?;
+        let found = workers::each(
+            plan.jobs,
+            &Vec::from_iter(1..=plan.seeds),
+            || Ok(()),
+            |(), &seed| hunters.with_seed(seed),
+            drop,
+        )?;
         for (promise, quirks) in promises {
             let of = |efforts: &BTreeMap<Promise, Effort>| efforts.get(&promise).copied();
-            let quarry = Quarry { quirks, promise, found: found.values().map(of).collect() };
+            let quarry = Quarry { quirks, promise, found: found.iter().map(of).collect() };
             progress(&quarry);
             quarries.push(quarry);
         }
@@ -120,40 +124,16 @@ pub fn hunt(
     Ok(quarries)
 }
 
-/// Workers after the quirks of one switch.
+/// After the quirks of one switch.
 struct Hunters<'a> {
     plan: &'a HuntPlan,
     interrupted: &'a Arc<AtomicBool>,
     known: std::collections::BTreeSet<Switch>,
-    venue: Venue,
+    variant: Variant,
     promises: Vec<Promise>,
-    seeds: Mutex<Vec<u64>>,
-    found: Mutex<BTreeMap<u64, BTreeMap<Promise, Effort>>>,
 }
 
 impl Hunters<'_> {
-    fn all(self) -> Result<BTreeMap<u64, BTreeMap<Promise, Effort>>, CampaignError> {
-        thread::scope(|scope| {
-            let workers: Vec<_> =
-                (0..self.plan.jobs).map(|_| scope.spawn(|| self.worker())).collect();
-            workers.into_iter().try_for_each(|worker| {
-                worker.join().unwrap_or_else(|_| {
-                    Err(HostError::Harness("a worker thread panicked".to_owned()))
-                })
-            })
-        })?;
-        Ok(self.found.into_inner().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    fn worker(&self) -> Result<(), HostError> {
-        loop {
-            let seed = self.seeds.lock().unwrap_or_else(PoisonError::into_inner).pop();
-            let Some(seed) = seed else { return Ok(()) };
-            let efforts = self.with_seed(seed)?;
-            self.found.lock().unwrap_or_else(PoisonError::into_inner).insert(seed, efforts);
-        }
-    }
-
     fn with_seed(&self, seed: u64) -> Result<BTreeMap<Promise, Effort>, HostError> {
         let mut runner = Runner::new(self.plan.executable.clone())
             .with_deadline(DEADLINE)
@@ -169,7 +149,8 @@ impl Hunters<'_> {
                 return Err(HostError::Interrupted);
             }
             let scenario = scenario_of_run(seed, index);
-            let end = runner.judge(&scenario, self.venue, false)?.outcome.end;
+            let venue = Venue::suited_to(&scenario, self.variant);
+            let end = runner.judge(&scenario, venue, false)?.outcome.end;
             if let Some(promise) = end.promise().filter(|p| self.promises.contains(p)) {
                 let seconds = started.elapsed().as_secs_f64();
                 efforts.entry(promise).or_insert(Effort { scenarios: index + 1, seconds });

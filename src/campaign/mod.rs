@@ -13,7 +13,6 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
-    thread,
     time::{Duration, Instant},
 };
 
@@ -33,6 +32,7 @@ use crate::{
         shrink,
     },
     trial::Trial,
+    workers,
 };
 
 pub use case::save_case;
@@ -147,21 +147,6 @@ pub fn fixtures() -> Result<Vec<(String, Scenario)>, ScenarioFileError> {
     }
     fixtures.sort_by(|a, b| a.0.cmp(&b.0));
     Ok(fixtures)
-}
-
-/// Does the same work in several threads, until each is done or has failed.
-fn on_workers(
-    count: usize,
-    work: impl Fn() -> Result<(), CampaignError> + Sync,
-) -> Result<(), CampaignError> {
-    thread::scope(|scope| {
-        let workers: Vec<_> = (0..count).map(|_| scope.spawn(&work)).collect();
-        workers.into_iter().try_for_each(|worker| {
-            worker.join().unwrap_or_else(|_| {
-                Err(HostError::Harness("a worker thread panicked".to_owned()).into())
-            })
-        })
-    })
 }
 
 /// Runs the plan. `progress` is told after every scenario how many there were.
@@ -316,7 +301,7 @@ impl Campaign<'_> {
     fn generate_on_all_workers(&self) -> Result<(), CampaignError> {
         let deadline = Instant::now() + self.plan.time;
         let next = AtomicU64::new(0);
-        on_workers(self.plan.jobs, || self.generate(&next, deadline))
+        workers::at_once(self.plan.jobs, || self.generate(&next, deadline))
     }
 
     fn generate(&self, next: &AtomicU64, deadline: Instant) -> Result<(), CampaignError> {

@@ -6,12 +6,13 @@ use std::{
     time::Duration,
 };
 
-use super::{Campaign, CampaignError, Case, on_workers};
+use super::{Campaign, CampaignError, Case};
 use crate::{
     actor::{HostError, death, version},
     model::{Switch, quirk::Quirk},
     runner::{Judgement, Runner, Venue},
     scenario::file::ScenarioFileError,
+    workers,
 };
 
 /// Proofs are a few steps long; one that hangs is to cost no more than this.
@@ -68,7 +69,7 @@ impl Campaign<'_> {
         let known = Mutex::new(Quirk::known()?.into_iter());
         let shown = Mutex::new(Vec::new());
         let next = || known.lock().unwrap_or_else(PoisonError::into_inner).next();
-        let done = on_workers(PROOFS_AT_ONCE, || {
+        let done = workers::at_once(PROOFS_AT_ONCE, || {
             let mut runner = self.new_runner().with_deadline(PROOF_DEADLINE);
             while let Some(quirk) = next().filter(|_| !self.is_over()) {
                 if let Some(shows) = self.replay_proof(&mut runner, &quirk, active)? {

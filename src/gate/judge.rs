@@ -27,10 +27,14 @@ use crate::{
     runner::{DEADLINE, Layout, Runner},
     scenario::{Scenario, generate::scenario_of_run},
     trial::Trial,
+    workers,
 };
 
 /// Time for whatever a judge does besides the scenario itself.
 const SLACK: Duration = Duration::from_secs(10);
+
+/// Judges of one release at the same time.
+const JUDGES_AT_ONCE: usize = 4;
 
 /// What is to be judged.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -163,7 +167,7 @@ impl<'a> Judge<'a> {
     ///
     /// # Errors
     /// If the harness fails.
-    pub fn standing(&mut self, case: &Case<'_>, times: usize) -> Result<Standing, HostError> {
+    fn standing(&mut self, case: &Case<'_>, times: usize) -> Result<Standing, HostError> {
         let mut standings = Vec::new();
         for _ in 0..times {
             let standing = self.standing_once(case)?;
@@ -228,7 +232,7 @@ impl Brief {
             trial,
             live_with: BTreeSet::new(),
             trace: false,
-            deadline: Duration::from_secs(3),
+            deadline: Duration::from_secs(2),
         }
     }
 }
@@ -277,6 +281,26 @@ impl<'a> Case<'a> {
             all,
         }
     }
+}
+
+/// Puts all these promises to the test on a release, so many times each, several at once: those
+/// that hang only wait.
+///
+/// # Errors
+/// If the harness fails.
+pub fn standings(
+    gauntlet: &Path,
+    cases: &[Case<'_>],
+    times: usize,
+    interrupted: &AtomicBool,
+) -> Result<Vec<Standing>, HostError> {
+    workers::each(
+        JUDGES_AT_ONCE,
+        cases,
+        || Judge::start(gauntlet, interrupted),
+        |judge, case| judge.standing(case, times),
+        Judge::finish,
+    )
 }
 
 /// The child side: judges until stdin ends.

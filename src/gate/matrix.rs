@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     Build, GateError, Plan,
     conformance::Conformance,
-    judge::{Case, Judge, Standing},
+    judge::{self, Case, Standing},
     report::{SCHEMA, Side},
 };
 use crate::{
@@ -138,18 +138,13 @@ fn standings(
     known: &[Quirk],
     interrupted: &AtomicBool,
 ) -> Result<Vec<(bool, Standing)>, GateError> {
-    let mut judge = Judge::start(&build.executable, interrupted)?;
     // Those of other releases would only take away what this one can do.
     let of_release: Vec<_> =
         known.iter().filter(|quirk| quirk.affects(&build.version)).cloned().collect();
     let all = campaign::switches(&of_release);
-    let standing = |quirk: &Quirk| {
-        let case = Case::of_quirk(quirk, &all);
-        Ok((quirk.affects(&build.version), judge.standing(&case, REPETITIONS)?))
-    };
-    let standings = known.iter().map(standing).collect();
-    judge.finish();
-    standings
+    let cases: Vec<_> = known.iter().map(|quirk| Case::of_quirk(quirk, &all)).collect();
+    let standings = judge::standings(&build.executable, &cases, REPETITIONS, interrupted)?;
+    Ok(known.iter().map(|quirk| quirk.affects(&build.version)).zip(standings).collect())
 }
 
 /// The text of a quirk file with the releases its proof was run on, as the matrix saw them.

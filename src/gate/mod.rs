@@ -29,14 +29,14 @@ use crate::{
     actor::HostError,
     campaign::{self, CampaignError},
     model::{Promise, Switch, quirk::Quirk},
-    report::{RunReport, describe_end},
+    report::{Finding, RunReport, describe_end},
     runner::Layout,
     scenario::{Scenario, file::ScenarioFileError},
     trial::Trial,
 };
 
 use compare::{Compared, Extent};
-use judge::{Case, Judge};
+use judge::{Case, Judge, Standing};
 pub use release::{GitReference, Release, ReleaseError};
 use report::{Change, Delta, GateReport, Origin, Side, Word};
 pub use workshop::{Build, BuildError, Workshop};
@@ -110,37 +110,12 @@ pub fn gate(
         [run(&builds[0], plan, "baseline", tell)?, run(&builds[1], plan, "candidate", tell)?];
     let quirks = Quirk::known()?;
     let all = campaign::switches(&quirks);
+    tell("trying every known case on both");
+    let changes = try_on_both(builds, &quirks, &all, &found(&runs)?, interrupted)?;
     let mut judges = [
         Judge::start(&builds[0].executable, interrupted)?,
         Judge::start(&builds[1].executable, interrupted)?,
     ];
-    tell("trying every known case on both");
-    let mut changes = Vec::new();
-    for quirk in &quirks {
-        let file = PathBuf::from(format!("fixtures/quirks/{}.toml", quirk.id));
-        let case = Case::of_quirk(quirk, &all);
-        let versions = builds.each_ref().map(|build| quirk.affects(&build.version));
-        let mut change = try_on_both(&mut judges, &case, Origin::Quirk, &quirk.id, file)?;
-        change.expected = Some(versions);
-        change.sentence = Some(quirk.sentence.trim().to_owned());
-        changes.push(change);
-    }
-    for (of, report) in [(Origin::Baseline, &runs[0]), (Origin::Candidate, &runs[1])] {
-        for finding in &report.findings {
-            let scenario = Scenario::load(&finding.case)?;
-            let case = Case {
-                scenario: &scenario,
-                trial: finding.trial,
-                promise: finding.promise,
-                own: None,
-                all: &all,
-            };
-            let mut change =
-                try_on_both(&mut judges, &case, of, &finding.origin, finding.case.clone())?;
-            change.sentence = Some(describe_end(&finding.end).replace('\n', " "));
-            changes.push(change);
-        }
-    }
     tell("comparing generated scenarios step by step");
     let extent = Extent { seed: plan.seed, time: plan.time, scenarios: plan.scenarios };
     let compared = compare::compare(&mut judges, extent, &all, interrupted, &|count| {
@@ -197,28 +172,85 @@ fn run(
     })
 }
 
-/// Tries a case on both releases.
-fn try_on_both(
-    judges: &mut [Judge<'_>; 2],
-    case: &Case<'_>,
+/// A case from before the comparison.
+struct Known<'a> {
+    case: Case<'a>,
+    name: String,
     origin: Origin,
-    name: &str,
     file: PathBuf,
-) -> Result<Change, GateError> {
-    let [baseline, candidate] = judges;
-    let standings = [baseline.standing(case, REPETITIONS)?, candidate.standing(case, REPETITIONS)?];
-    Ok(Change {
-        word: Word::of(&standings[0], &standings[1]),
-        name: name.to_owned(),
-        promise: Some(case.promise),
-        origin,
-        standings,
-        file,
-        trial: case.trial,
-        expected: None,
-        sentence: None,
-        times: 1,
-    })
+    expected: Option<[bool; 2]>,
+    sentence: String,
+}
+
+impl Known<'_> {
+    fn tried(self, standings: [Standing; 2]) -> Change {
+        let Self { case, name, origin, file, expected, sentence } = self;
+        Change {
+            word: Word::of(&standings[0], &standings[1]),
+            name,
+            promise: Some(case.promise),
+            origin,
+            standings,
+            file,
+            trial: case.trial,
+            expected,
+            sentence: Some(sentence),
+            times: 1,
+        }
+    }
+}
+
+/// A case that a run found, which no quirk explains.
+struct Found<'a> {
+    of: Origin,
+    finding: &'a Finding,
+    scenario: Scenario,
+}
+
+fn found(runs: &[RunReport; 2]) -> Result<Vec<Found<'_>>, GateError> {
+    let mut found = Vec::new();
+    for (of, run) in [Origin::Baseline, Origin::Candidate].into_iter().zip(runs) {
+        for finding in &run.findings {
+            found.push(Found { of, finding, scenario: Scenario::load(&finding.case)? });
+        }
+    }
+    Ok(found)
+}
+
+/// Tries the proofs of quirks and what the runs found on both releases.
+fn try_on_both(
+    builds: &[Build; 2],
+    quirks: &[Quirk],
+    all: &BTreeSet<Switch>,
+    found: &[Found<'_>],
+    interrupted: &AtomicBool,
+) -> Result<Vec<Change>, GateError> {
+    let proofs = quirks.iter().map(|quirk| Known {
+        case: Case::of_quirk(quirk, all),
+        name: quirk.id.clone(),
+        origin: Origin::Quirk,
+        file: PathBuf::from(format!("fixtures/quirks/{}.toml", quirk.id)),
+        expected: Some(builds.each_ref().map(|build| quirk.affects(&build.version))),
+        sentence: quirk.sentence.trim().to_owned(),
+    });
+    let found = found.iter().map(|Found { of, finding, scenario }| {
+        let &Finding { trial, promise, .. } = *finding;
+        Known {
+            case: Case { scenario, trial, promise, own: None, all },
+            name: finding.origin.clone(),
+            origin: *of,
+            file: finding.case.clone(),
+            expected: None,
+            sentence: describe_end(&finding.end).replace('\n', " "),
+        }
+    });
+    let known: Vec<_> = proofs.chain(found).collect();
+    let cases: Vec<_> = known.iter().map(|known| known.case).collect();
+    let standings =
+        |build: &Build| judge::standings(&build.executable, &cases, REPETITIONS, interrupted);
+    let [baseline, candidate] = [standings(&builds[0])?, standings(&builds[1])?];
+    let both = baseline.into_iter().zip(candidate).map(<[Standing; 2]>::from);
+    Ok(known.into_iter().zip(both).map(|(known, both)| known.tried(both)).collect())
 }
 
 /// The differences, each saved and judged strictly by both releases.

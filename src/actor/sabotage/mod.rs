@@ -69,6 +69,12 @@ impl Sabotage {
         all
     }
 
+    /// Whether it meddles with traffic that threads make at the same time. Others let it pass.
+    #[must_use]
+    pub fn meddles_at_once(&self) -> bool {
+        at_once::ALL.iter().any(|other| other.id == self.id)
+    }
+
     /// The one of this name.
     #[must_use]
     pub fn named(id: &str) -> Option<&'static Self> {

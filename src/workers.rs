@@ -1,0 +1,88 @@
+//! Work that is shared out among threads.
+
+use std::{
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread,
+};
+
+use crate::actor::HostError;
+
+/// Lets so many threads do the same at the same time. The first error is the result.
+pub(crate) fn at_once<E: From<HostError> + Send>(
+    count: usize,
+    work: impl Fn() -> Result<(), E> + Sync,
+) -> Result<(), E> {
+    thread::scope(|scope| {
+        let workers: Vec<_> = (0..count).map(|_| scope.spawn(&work)).collect();
+        workers.into_iter().try_for_each(|worker| {
+            worker.join().unwrap_or_else(|_| {
+                Err(HostError::Harness("a worker thread panicked".to_owned()).into())
+            })
+        })
+    })
+}
+
+/// Does something with each of the items, which so many workers take in turns. What became of
+/// them comes in the order of the items. Each worker begins for itself and ends with what it
+/// has after the last item.
+pub(crate) fn each<I: Sync, W, T: Send>(
+    count: usize,
+    items: &[I],
+    begin: impl Fn() -> Result<W, HostError> + Sync,
+    work: impl Fn(&mut W, &I) -> Result<T, HostError> + Sync,
+    end: impl Fn(W) + Sync,
+) -> Result<Vec<T>, HostError> {
+    let next = AtomicUsize::new(0);
+    let done = Mutex::new(Vec::new());
+    at_once(count.min(items.len()), || -> Result<(), HostError> {
+        let mut worker = begin()?;
+        loop {
+            let turn = next.fetch_add(1, Ordering::Relaxed);
+            let Some(item) = items.get(turn) else { break };
+            let result = work(&mut worker, item)?;
+            done.lock().unwrap_or_else(PoisonError::into_inner).push((turn, result));
+        }
+        end(worker);
+        Ok(())
+    })?;
+    let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
+    done.sort_by_key(|&(turn, _)| turn);
+    Ok(done.into_iter().map(|(_, result)| result).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn results_come_in_the_order_of_the_items_whoever_was_first() {
+        let items: Vec<usize> = (0..100).collect();
+        let ended = AtomicUsize::new(0);
+        let twice = each(
+            3,
+            &items,
+            || Ok(0),
+            |done, &item| {
+                *done += 1;
+                Ok(2 * item)
+            },
+            |done| {
+                ended.fetch_add(done, Ordering::Relaxed);
+            },
+        );
+        assert_eq!(twice, Ok(items.iter().map(|item| 2 * item).collect()));
+        assert_eq!(ended.into_inner(), items.len());
+    }
+
+    #[test]
+    fn an_error_ends_it_all() {
+        let failed = |(): &mut (), &item: &u32| {
+            if item == 7 { Err(HostError::Interrupted) } else { Ok(()) }
+        };
+        let items: Vec<u32> = (0..10).collect();
+        assert_eq!(each(2, &items, || Ok(()), failed, drop), Err(HostError::Interrupted));
+    }
+}
