@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use clap::Args;
 use iox2_gauntlet::{actor::config_file, exit::Exit};
 
+use super::print::say;
+
 #[derive(Debug, Args)]
 pub(super) struct ConfigArguments {
     /// iceoryx2 config files
@@ -19,10 +21,10 @@ pub(super) fn config(arguments: &ConfigArguments) -> anyhow::Result<Exit> {
         match config_file::load(path) {
             Ok(loaded) => {
                 for warning in &loaded.warnings {
-                    println!("{warning}");
+                    say!("{warning}");
                 }
                 if loaded.warnings.is_empty() {
-                    println!("{}: every key has an effect", path.display());
+                    say!("{}: every key has an effect", path.display());
                 }
             }
             Err(error) => {

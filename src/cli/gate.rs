@@ -20,6 +20,7 @@ use iox2_gauntlet::{
 };
 
 use super::Format;
+use super::print::{say, show};
 
 /// Where suites are built and what of.
 #[derive(Debug, Args)]
@@ -179,8 +180,8 @@ pub(super) fn gate(arguments: &GateArguments) -> anyhow::Result<Exit> {
     write(&out.join("report.md"), &report::markdown::of_gate(&result))?;
     write(&out.join("junit.xml"), &report::junit::of_gate(&result)?)?;
     match arguments.format {
-        Format::Text => print!("{}", report::gate::render(&result)),
-        Format::Json => println!("{json}"),
+        Format::Text => show!(report::gate::render(&result)),
+        Format::Json => say!("{json}"),
     }
     Ok(if result.passes(arguments.policy.into()) { Exit::Green } else { Exit::Broken })
 }
@@ -197,6 +198,6 @@ pub(super) fn facts(config: Option<&Path>, timings: bool) -> anyhow::Result<Exit
     } else {
         serde_json::to_string_pretty(&facts::facts(&super::this_executable()?, config)?)?
     };
-    println!("{json}");
+    say!("{json}");
     Ok(Exit::Green)
 }

@@ -10,6 +10,7 @@ use iox2_gauntlet::{
 };
 
 use super::Format;
+use super::print::say;
 
 #[derive(Debug, Args)]
 pub(super) struct HuntArguments {
@@ -54,8 +55,8 @@ pub(super) fn run(arguments: &HuntArguments) -> anyhow::Result<Exit> {
     })?;
     anyhow::ensure!(!quarries.is_empty(), "no quirk of this release matches");
     match arguments.format {
-        Format::Text => println!("{}", table(&quarries)),
-        Format::Json => println!("{}", serde_json::to_string_pretty(&quarries)?),
+        Format::Text => say!("{}", table(&quarries)),
+        Format::Json => say!("{}", serde_json::to_string_pretty(&quarries)?),
     }
     let all_found = quarries.iter().all(|quarry| quarry.times_found() > 0);
     Ok(if all_found { Exit::Green } else { Exit::Broken })

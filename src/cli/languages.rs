@@ -12,6 +12,7 @@ use iox2_gauntlet::{
     report::describe_end,
 };
 
+use super::print::say;
 use super::{Format, gate::Teller};
 
 #[derive(Debug, Args)]
@@ -56,8 +57,8 @@ pub(super) fn languages(arguments: &LanguagesArguments) -> anyhow::Result<Exit> 
     let report = run(&plan, &interrupted, &|count| teller.tick(&format!("{count} scenarios")))?;
     drop(teller);
     match arguments.format {
-        Format::Text => print(&report),
-        Format::Json => println!("{}", serde_json::to_string_pretty(&report)?),
+        Format::Text => print(&report)?,
+        Format::Json => say!("{}", serde_json::to_string_pretty(&report)?),
     }
     Ok(if !report.cases.is_empty() {
         Exit::Broken
@@ -68,13 +69,13 @@ pub(super) fn languages(arguments: &LanguagesArguments) -> anyhow::Result<Exit> 
     })
 }
 
-fn print(report: &LanguagesReport) {
+fn print(report: &LanguagesReport) -> anyhow::Result<()> {
     if !report.supported {
-        println!("unsupported: no Python package iceoryx2: {}", report.python);
-        return;
+        say!("unsupported: no Python package iceoryx2: {}", report.python);
+        return Ok(());
     }
     for case in &report.cases {
-        println!(
+        say!(
             "BROKEN {} in {} scenario(s): {}\n  {}\n  replay: gauntlet languages {}",
             case.promise,
             case.times,
@@ -84,13 +85,14 @@ fn print(report: &LanguagesReport) {
         );
     }
     let checked = Promise::ALL.iter().filter(|promise| report.checks.contains_key(promise)).count();
-    println!(
+    say!(
         "Python iceoryx2 {}: {checked} promises checked, {} broken; {} scenarios, {} steps",
         report.python,
         report.cases.len(),
         report.scenarios,
         report.steps
     );
+    Ok(())
 }
 
 fn replay_all(plan: &Plan, files: &[PathBuf]) -> anyhow::Result<Exit> {
@@ -100,11 +102,11 @@ fn replay_all(plan: &Plan, files: &[PathBuf]) -> anyhow::Result<Exit> {
         let end =
             replay(plan, &loaded.scenario).with_context(|| format!("judge {}", path.display()))?;
         match end.promise() {
-            None => println!("KEPT {}", path.display()),
+            None => say!("KEPT {}", path.display()),
             Some(promise) => {
                 exit = Exit::Broken;
-                println!("BROKEN {} {promise}: {}", path.display(), promise.sentence());
-                println!("  {}", describe_end(&end).replace('\n', "\n  "));
+                say!("BROKEN {} {promise}: {}", path.display(), promise.sentence());
+                say!("  {}", describe_end(&end).replace('\n', "\n  "));
             }
         }
     }

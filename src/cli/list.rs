@@ -12,6 +12,7 @@ use iox2_gauntlet::{
 };
 
 use super::Format;
+use super::print::{say, show};
 
 #[derive(Debug, Args)]
 pub(super) struct ListArguments {
@@ -33,7 +34,7 @@ pub(super) fn list(arguments: &ListArguments) -> anyhow::Result<Exit> {
     }
     let quirks = Quirk::known()?;
     if arguments.quirks_markdown {
-        print!("{}", quirks_as_markdown(&quirks));
+        show!(quirks_as_markdown(&quirks));
         return Ok(Exit::Green);
     }
     let fixtures = campaign::fixtures()?;
@@ -51,7 +52,7 @@ pub(super) fn list(arguments: &ListArguments) -> anyhow::Result<Exit> {
             .collect();
         let names: Vec<_> = fixtures.iter().map(|(name, _)| name).collect();
         let all = serde_json::json!({ "promises": promises, "quirks": quirks, "fixtures": names });
-        println!("{}", serde_json::to_string_pretty(&all)?);
+        say!("{}", serde_json::to_string_pretty(&all)?);
         return Ok(Exit::Green);
     }
     let mut table = new_table(["promise", "what is promised", "strength", "source"]);
@@ -63,7 +64,7 @@ pub(super) fn list(arguments: &ListArguments) -> anyhow::Result<Exit> {
             promise.source(),
         ]);
     }
-    println!("{table}\n");
+    say!("{table}\n");
     let version = version::iceoryx2_version();
     let mut table =
         new_table(["quirk", "breaks", "versions", "this one", "severity", "what happens"]);
@@ -77,12 +78,12 @@ pub(super) fn list(arguments: &ListArguments) -> anyhow::Result<Exit> {
             &quirk.sentence,
         ]);
     }
-    println!("{table}\n");
+    say!("{table}\n");
     let mut table = new_table(["fixture", "title"]);
     for (name, scenario) in &fixtures {
         table.add_row([name, &scenario.title]);
     }
-    println!("{table}");
+    say!("{table}");
     Ok(Exit::Green)
 }
 
@@ -101,7 +102,7 @@ fn list_teeth(format: Format) -> anyhow::Result<Exit> {
     };
     let bites = teeth::show(&plan, &interrupted)?;
     match format {
-        Format::Json => println!("{}", serde_json::to_string_pretty(&bites)?),
+        Format::Json => say!("{}", serde_json::to_string_pretty(&bites)?),
         Format::Text => {
             let mut table = new_table(["saboteur", "breaks", "scenarios", "steps", "what it does"]);
             for Bite { sabotage, catch } in &bites {
@@ -117,7 +118,7 @@ fn list_teeth(format: Format) -> anyhow::Result<Exit> {
                 let row = [sabotage.id, sabotage.breaks.id(), &scenarios, &steps, sabotage.what];
                 table.add_row(row);
             }
-            println!("{table}");
+            say!("{table}");
         }
     }
     let all_caught = bites.iter().all(|bite| matches!(bite.catch, Catch::Caught { .. }));

@@ -19,6 +19,7 @@ use iox2_gauntlet::{
 };
 
 use super::gate::{Teller, WorkshopArguments, write};
+use super::print::{say, show};
 
 #[derive(Debug, Args)]
 pub(super) struct MatrixArguments {
@@ -90,9 +91,9 @@ pub(super) fn matrix(arguments: &MatrixArguments) -> anyhow::Result<Exit> {
     write(&out.join("report.json"), &json)?;
     write(&out.join("report.md"), &markdown(&report))?;
     match arguments.format {
-        MatrixFormat::Text => print!("{}", render(&report)),
-        MatrixFormat::Markdown => print!("{}", markdown(&report)),
-        MatrixFormat::Json => println!("{json}"),
+        MatrixFormat::Text => show!(render(&report)),
+        MatrixFormat::Markdown => show!(markdown(&report)),
+        MatrixFormat::Json => say!("{json}"),
     }
     if let Some(dir) = &arguments.note_releases {
         note_releases(&report, Path::new(dir))?;

@@ -9,6 +9,7 @@ use iox2_gauntlet::{
 };
 
 use super::gate::{Teller, WorkshopArguments};
+use super::print::show;
 
 #[derive(Debug, Args)]
 pub(super) struct MixedArguments {
@@ -36,9 +37,9 @@ pub(super) fn mixed(arguments: &MixedArguments) -> anyhow::Result<Exit> {
     clean::clean_dead_runs()?;
     let pairs = pairs?;
     if arguments.markdown {
-        print!("{}", markdown(&pairs));
+        show!(markdown(&pairs));
     } else {
-        print!("{}", render(&pairs));
+        show!(render(&pairs));
     }
     let is_orderly = pairs.iter().all(iox2_gauntlet::gate::mixed::Pair::is_orderly);
     Ok(if is_orderly { Exit::Green } else { Exit::Broken })

@@ -8,6 +8,7 @@ mod languages;
 mod list;
 mod matrix;
 mod mixed;
+mod print;
 mod replay;
 mod run;
 mod shrink;

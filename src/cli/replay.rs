@@ -13,6 +13,8 @@ use iox2_gauntlet::{
     scenario::{Scenario, file::ScenarioFileError},
 };
 
+use super::print::say;
+
 #[derive(Debug, Args)]
 pub(super) struct ReplayArguments {
     /// Saved cases, fixtures or quirk files
@@ -43,18 +45,21 @@ pub(super) fn replay(arguments: &ReplayArguments) -> anyhow::Result<Exit> {
         let trial = arguments.trial.trial(&scenario, variant);
         let judgement = trial.judge(&mut runner, &scenario, arguments.trace)?;
         for step in judgement.trace.iter().filter(|_| arguments.trace) {
-            println!(
+            say!(
                 "{}: {}\n  expected: {}\n  observed: {}",
-                step.position, step.action, step.expected, step.observed
+                step.position,
+                step.action,
+                step.expected,
+                step.observed
             );
         }
         let end = &judgement.outcome.end;
         match end.promise() {
-            None => println!("KEPT {} ({} steps)", path.display(), judgement.outcome.performed),
+            None => say!("KEPT {} ({} steps)", path.display(), judgement.outcome.performed),
             Some(promise) => {
                 exit = Exit::Broken;
-                println!("BROKEN {} {promise}: {}", path.display(), promise.sentence());
-                println!("  {}", describe_end(end).replace('\n', "\n  "));
+                say!("BROKEN {} {promise}: {}", path.display(), promise.sentence());
+                say!("  {}", describe_end(end).replace('\n', "\n  "));
             }
         }
     }

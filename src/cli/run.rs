@@ -20,6 +20,7 @@ use iox2_gauntlet::{
 };
 
 use super::Format;
+use super::print::{say, show};
 
 #[derive(Debug, Args)]
 pub(super) struct RunArguments {
@@ -85,8 +86,8 @@ pub(super) fn run(arguments: &RunArguments) -> anyhow::Result<Exit> {
         fs::write(&path, text).with_context(|| format!("write {}", path.display()))?;
     }
     match arguments.format {
-        Format::Text => print!("{}", terminal::render(&report)),
-        Format::Json => println!("{json}"),
+        Format::Text => show!(terminal::render(&report)),
+        Format::Json => say!("{json}"),
     }
     Ok(if interrupted.load(Ordering::Relaxed) {
         Exit::Interrupted

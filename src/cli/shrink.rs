@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use clap::Args;
 use iox2_gauntlet::{campaign, exit::Exit, runner::Runner, scenario};
 
+use super::print::say;
+
 #[derive(Debug, Args)]
 pub(super) struct ShrinkArguments {
     /// The scenario to shrink
@@ -31,7 +33,7 @@ pub(super) fn shrink(arguments: &ShrinkArguments) -> anyhow::Result<Exit> {
         runner.live_with(campaign::switches(&campaign::active_quirks()?));
     }
     let Some(promise) = trial.judge(&mut runner, &original, false)?.outcome.end.promise() else {
-        println!(
+        say!(
             "KEPT {}: it breaks no promise, so there is nothing to shrink",
             arguments.file.display()
         );
@@ -45,7 +47,7 @@ pub(super) fn shrink(arguments: &ShrinkArguments) -> anyhow::Result<Exit> {
     let end = trial.judge(&mut runner, &small, false)?.outcome.end;
     let out = arguments.out.clone().unwrap_or_else(|| arguments.file.with_extension("small.toml"));
     campaign::save_case(&out, &small, &end, &mut runner, trial)?;
-    println!(
+    say!(
         "BROKEN {promise}: {} steps instead of {}, written to {}",
         small.written_steps(),
         original.written_steps(),

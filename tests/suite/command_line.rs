@@ -4,6 +4,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
     path::{Path, PathBuf},
+    process::{self, Stdio},
 };
 
 use assert_cmd::Command;
@@ -31,6 +32,17 @@ fn scenario_file(dir: &TempDir, text: &str) -> PathBuf {
     let path = dir.path().join("scenario.toml");
     fs::write(&path, text).unwrap();
     path
+}
+
+#[test]
+fn whoever_reads_no_further_has_read_enough() {
+    let mut command = process::Command::new(env!("CARGO_BIN_EXE_gauntlet"));
+    command.args(["list", "--format", "json"]).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "");
 }
 
 #[test]
