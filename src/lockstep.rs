@@ -275,11 +275,11 @@ impl Run<'_> {
         let prediction = self.model.predict(action);
         let in_flight = InFlight::from(self.model.messages_in_flight());
         self.observer.before(position, action);
-        let stopped = |error| End::Stopped { position, action: describe(action), error };
+        let stopped = |error| End::Stopped { position, action: action.to_string(), error };
         let performed = self.host.perform(action.participant(&self.model), action);
         let observation = performed.as_ref().map_err(|error| stopped(error.clone()))?;
         self.observer.after(position, &prediction, observation);
-        let broken = |breach| End::Broken { position, action: describe(action), breach };
+        let broken = |breach| End::Broken { position, action: action.to_string(), breach };
         let judged = judge::judge(action, &prediction, observation).map_err(|mut breach| {
             breach.promise = self.model.sharpen(action, observation, breach.promise);
             broken(breach)
@@ -444,69 +444,4 @@ fn may_disturb_held_data(action: &Action) -> bool {
             | Action::InspectService { .. }
             | Action::HintDisconnect { .. }
     )
-}
-
-fn stated(limit: Option<usize>, what: &str) -> String {
-    limit.map(|limit| format!(", {limit} {what}")).unwrap_or_default()
-}
-
-/// One line for a person: what is done to what.
-#[must_use]
-pub fn describe(action: &Action) -> String {
-    match action {
-        Action::Join { new, how, require, .. } => match require {
-            Some(require) => format!("participant {new} joins ({how:?}) and requires {require:?}"),
-            None => format!("participant {new} joins ({how:?})"),
-        },
-        Action::Leave { participant } => format!("participant {participant} leaves"),
-        Action::Kill { victim, witness } => {
-            format!("participant {victim} is killed, {witness} cleans up")
-        }
-        Action::KillAmid { victim, witness, doing, at, .. } => {
-            let at = match at {
-                Moment::Call(calls) => format!("file call {calls}"),
-                Moment::Instruction(steps) => format!("instruction {steps}"),
-            };
-            format!(
-                "participant {victim} is killed at {at} of this, {witness} cleans up: {}",
-                describe(doing)
-            )
-        }
-        Action::CreateClient { participant, new, strategy, hint, preallocate, active } => {
-            let (chunks, active) = (stated(*preallocate, "chunks"), stated(*active, "active"));
-            format!(
-                "{participant} creates client {new} ({strategy:?}, hint {hint}{chunks}{active})"
-            )
-        }
-        Action::CreateServer { participant, new, strategy, hint, loans, preallocate } => {
-            let chunks = stated(*preallocate, "chunks");
-            format!(
-                "{participant} creates server {new} ({strategy:?}, hint {hint}, {loans} loans{chunks})"
-            )
-        }
-        Action::DropClient { client } => format!("drop client {client}"),
-        Action::DropServer { server } => format!("drop server {server}"),
-        Action::LoanRequest { client, new, id, len, form } => {
-            format!("client {client} loans request {new}, message {id} of {len} ({form:?})")
-        }
-        Action::SendRequest { request, new } => format!("send request {request} as pending {new}"),
-        Action::DropRequest { request } => format!("drop loaned request {request}"),
-        Action::ReceiveRequest { server, new } => format!("server {server} receives {new}"),
-        Action::LoanResponse { active, new, id, len, form } => {
-            format!("active {active} loans response {new}, message {id} of {len} ({form:?})")
-        }
-        Action::SendResponse { response } => format!("send response {response}"),
-        Action::DropLoanedResponse { response } => format!("drop loaned response {response}"),
-        Action::ReceiveResponse { pending, new } => format!("pending {pending} receives {new}"),
-        Action::DropPending { pending } => format!("drop pending {pending}"),
-        Action::DropActive { active } => format!("drop active {active}"),
-        Action::DropResponse { response } => format!("drop response {response}"),
-        Action::InspectPending { pending } => format!("inspect pending {pending}"),
-        Action::InspectActive { active } => format!("inspect active {active}"),
-        Action::InspectServer { server } => format!("inspect server {server}"),
-        Action::InspectService { .. } => "inspect service".to_owned(),
-        Action::UpdateClient { client } => format!("update connections of client {client}"),
-        Action::UpdateServer { server } => format!("update connections of server {server}"),
-        Action::HintDisconnect { pending } => format!("pending {pending} hints disconnect"),
-    }
 }

@@ -9,6 +9,7 @@ pub mod child;
 pub mod concurrent;
 pub mod config_file;
 pub mod death;
+mod describe;
 pub mod element;
 pub mod iox;
 pub mod message;

@@ -137,7 +137,7 @@ impl Observer for Tracer {
         self.steps.push(TracedStep {
             position,
             kind: action.into(),
-            action: lockstep::describe(action),
+            action: action.to_string(),
             expected: String::new(),
             observed: String::new(),
             may_lose_a_message: false,
@@ -209,7 +209,7 @@ impl Observer for FlightRecorder {
     }
 
     fn before(&mut self, position: Position, action: &Action) {
-        self.note(position, lockstep::describe(action));
+        self.note(position, action.to_string());
         if let Some(tracer) = &mut self.tracer {
             tracer.before(position, action);
         }
