@@ -431,6 +431,10 @@ impl ApartHost<'_> {
 
 impl Host for ApartHost<'_> {
     fn perform(&mut self, participant: Key, action: &Action) -> Result<Observation, HostError> {
+        if let Action::Die { victim } = action {
+            self.end(*victim);
+            return Ok(Observation::Done);
+        }
         if let Action::KillAmid { victim, witness, doing, at, spares } = action {
             match **doing {
                 Action::Join { .. } => self.start(*victim)?,

@@ -16,6 +16,7 @@ impl fmt::Display for Action {
                 None => write!(f, "participant {new} joins ({how:?})"),
             },
             Self::Leave { participant } => write!(f, "participant {participant} leaves"),
+            Self::Die { victim } => write!(f, "participant {victim} is killed"),
             Self::Kill { victim, witness } => {
                 write!(f, "participant {victim} is killed, {witness} cleans up")
             }

@@ -267,6 +267,10 @@ where
                 self.visit(node);
                 self.clean_up(node)
             }
+            Action::Die { victim } => {
+                let what = format!("{victim} shares a process and cannot die alone");
+                return Err(HostError::Harness(what));
+            }
             // Whoever traces this process kills it before it is done.
             Action::KillAmid { ref doing, .. } => {
                 if let Action::Kill { witness, .. } = **doing {

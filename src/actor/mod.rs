@@ -79,6 +79,10 @@ pub enum Action {
     Leave {
         participant: Key,
     },
+    /// The process of the victim is killed.
+    Die {
+        victim: Key,
+    },
     /// The witness cleans up after the victim, whose process is dead already.
     Kill {
         victim: Key,

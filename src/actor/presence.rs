@@ -16,6 +16,9 @@ pub struct Presence {
     pub listed: usize,
     /// Nodes of the domain that `Node::list()` calls alive, by the name they were given.
     pub nodes: usize,
+    /// Nodes of the domain that `Node::list()` calls dead.
+    #[serde(default)]
+    pub dead: usize,
     /// Nodes that the details of the service call alive; `None` if it does not exist.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub in_details: Option<usize>,
@@ -59,19 +62,20 @@ fn is_ours<S: Service>(state: &NodeState<S>) -> bool {
     view.details().as_ref().is_some_and(|details| details.name().as_str() == NAME)
 }
 
-/// Counts what a way of listing nodes calls alive.
-fn alive<S: Service>(
+/// Counts what a way of listing nodes calls alive, and what it calls dead.
+fn alive_and_dead<S: Service>(
     list: impl FnOnce(
         &mut dyn FnMut(NodeState<S>) -> CallbackProgression,
     ) -> Result<(), NodeListFailure>,
-) -> Result<usize, String> {
-    let mut count = 0;
+) -> Result<(usize, usize), String> {
+    let (mut alive, mut dead) = (0, 0);
     list(&mut |state| {
-        count += usize::from(is_ours(&state));
+        alive += usize::from(is_ours(&state));
+        dead += usize::from(matches!(state, NodeState::Dead(_)));
         CallbackProgression::Continue
     })
     .map_err(|e| format!("{e:?}"))?;
-    Ok(count)
+    Ok((alive, dead))
 }
 
 /// What exists in the domain of a config.
@@ -91,8 +95,8 @@ pub(super) fn look<S: Service>(config: &Config, name: &ServiceName) -> Result<Pr
         CallbackProgression::Continue
     })
     .map_err(|e| format!("{e:?}"))?;
-    let nodes = alive::<S>(|callback| Node::<S>::list(config, callback))?;
-    Ok(Presence { exists, listed, nodes, in_details, at_service: None })
+    let (nodes, dead) = alive_and_dead::<S>(|callback| Node::<S>::list(config, callback))?;
+    Ok(Presence { exists, listed, nodes, dead, in_details, at_service: None })
 }
 
 /// Creates services that differ from one in the messaging pattern, or in the end of the name.
@@ -129,5 +133,5 @@ pub(super) fn settle_beside<S: Service>(node: &Node<S>, name: &ServiceName) -> R
 pub(super) fn nodes_of<S: Service, F: PortFactory<Service = S>>(
     factory: &F,
 ) -> Result<usize, String> {
-    alive::<S>(|callback| factory.nodes(callback))
+    alive_and_dead::<S>(|callback| factory.nodes(callback)).map(|(alive, _)| alive)
 }

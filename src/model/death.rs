@@ -33,7 +33,7 @@ impl Model {
         let victim = doing.participant(self);
         let knows = |quirk| self.quirks.contains(&quirk);
         let is_refused = matches!(self.predict(&doing).allowed[0], Expected::Refused(_));
-        let is_possible = self.can_kill && !is_refused;
+        let is_possible = self.can_kill && self.dead.is_empty() && !is_refused;
         let is_steered =
             self.may_let_go_of_node(victim, &doing) && knows(Switch::HalfGoneNodeStays);
         let spares = Spares {
@@ -69,23 +69,34 @@ impl Model {
 
     /// One of those who are there and not dead.
     pub(super) fn witness_of(&self, dead: &[Key], by: Nth) -> Option<Key> {
-        let others =
-            self.participants.iter().filter(|(key, other)| other.present && !dead.contains(key));
+        let can = |key: &Key| !dead.contains(key) && !self.dead.contains(key);
+        let others = self.participants.iter().filter(|(key, other)| other.present && can(key));
         let others: Vec<Key> = others.map(|(key, _)| *key).collect();
         Some(others[modulo(by, others.len())?])
     }
 
-    /// Somebody was killed, and another one is asked to clean up.
-    pub(super) fn predict_death(&self) -> Prediction {
+    /// Whether the action neither needs the process of somebody dead nor shows that they are: who
+    /// comes, goes or looks at the service may clean up, or meet them.
+    pub(super) fn is_possible_beside_the_dead(&self, action: &Action) -> bool {
+        let shows = matches!(
+            action,
+            Action::Join { .. } | Action::Leave { .. } | Action::InspectService { .. }
+        );
+        !shows && !self.dead.contains(&action.participant(self))
+    }
+
+    /// Somebody was killed, and another one is asked to clean up after all who were.
+    pub(super) fn predict_death(&self, victim: Key) -> Prediction {
         // Somebody has come, opened the service and left before it is asked for.
         let in_passing = self.settings.clean_up_key().is_some();
-        let dead = usize::from(!in_passing);
+        let all = self.dead.len() + usize::from(!self.dead.contains(&victim));
+        let dead = if in_passing { 0 } else { all };
         must(Promise::DeadNodeIsCleanedUp, Expected::CleanedUp { dead })
     }
 
     /// The same, amid an action.
     pub(super) fn predict_death_amid(&self, victim: Key, doing: &Action) -> Prediction {
-        let mut prediction = self.predict_death();
+        let mut prediction = self.predict_death(victim);
         let mut allow = |dead| {
             let cleaned_up = Expected::CleanedUp { dead };
             if !prediction.allowed.contains(&cleaned_up) {
@@ -119,6 +130,7 @@ impl Model {
         let clients = of_participant(&self.clients, victim);
         let servers = of_participant(&self.servers, victim);
         self.killed.extend(clients.iter().chain(&servers));
+        self.dead.remove(&victim);
         for (_, queue) in self.in_flight.iter_mut().filter(|((from, _), _)| clients.contains(from))
         {
             queue.iter_mut().for_each(|request| request.certain = false);
@@ -193,6 +205,7 @@ mod tests {
 
     use super::*;
     use crate::{
+        actor::Observation,
         model::ideal::tests::model_after,
         scenario::{OpenMode, Settings, Step, Strategy},
     };
@@ -243,5 +256,44 @@ mod tests {
         };
         assert!(matches!(doing(BTreeSet::new()), Action::KillAmid { .. }));
         assert!(matches!(doing([Switch::HalfGoneNodeStays].into()), Action::Leave { .. }));
+    }
+
+    #[test]
+    fn nothing_needs_who_is_dead_or_shows_that_they_are_until_somebody_cleans_up() {
+        let join = Step::Join { how: OpenMode::OpenOrCreate, require: None };
+        let client = Step::create_client(0, Strategy::Static, 8);
+        let server = Step::create_server(1, Strategy::Static, 8, 2);
+        let steps = [join, join, join, join, client, server];
+        let mut model = model_after(Settings::default(), BTreeSet::new(), &steps).expect("a model");
+        model.allow_kills(true);
+        let cleans_up = Step::CleanUp { by: 1 };
+        assert!(model.resolve(&cleans_up).is_none(), "nobody is dead");
+        for victim in [0, 2] {
+            let action = model.resolve(&Step::Die { participant: victim }).expect("an action");
+            model.apply(&action, &Observation::Done);
+        }
+        let of_dead = [client, Step::DropClient { client: 0 }, Step::UpdateClient { client: 0 }];
+        let shows = [join, Step::Leave { participant: 1 }, Step::InspectService { participant: 1 }];
+        for step in of_dead.iter().chain(&shows) {
+            assert!(model.resolve(step).is_none(), "{step:?}");
+        }
+        let of_others = [server, Step::ReceiveRequest { server: 0 }];
+        for step in &of_others {
+            assert!(model.resolve(step).is_some(), "{step:?}");
+        }
+        let dead = |model: &Model, action| match model.predict(action).allowed[..] {
+            [Expected::CleanedUp { dead }] => dead,
+            ref other => panic!("{other:?}"),
+        };
+        let action = model.resolve(&cleans_up).expect("an action");
+        assert_eq!(action, Action::Kill { victim: Key(1), witness: Key(4) }, "the second one left");
+        assert_eq!(dead(&model, &action), 2);
+        let third = model.resolve(&Step::Kill { participant: 1, by: 0 }).expect("an action");
+        assert_eq!(third, Action::Kill { victim: Key(2), witness: Key(4) });
+        assert_eq!(dead(&model, &third), 3);
+        let cleaned = Observation::CleanedUp { dead: 2, cleaned: 2, failed: 0, left: 0 };
+        model.apply(&action, &cleaned);
+        assert!(shows.iter().all(|step| model.resolve(step).is_some()));
+        assert!(model.resolve(&Step::CleanUp { by: 0 }).is_none());
     }
 }

@@ -355,6 +355,7 @@ fn inspected_promise(prediction: &Prediction, observation: &Observation) -> Opti
                 let is_present = presence.as_ref().is_none_or(|presence| {
                     let listed = presence.exists && presence.listed == 1;
                     listed
+                        && presence.dead == 0
                         && nodes.contains(&presence.nodes)
                         && presence.in_details.is_some_and(|count| nodes.contains(&count))
                         && presence.at_service.is_none_or(|count| nodes.contains(&count))
@@ -402,14 +403,15 @@ fn wrongly_present(prediction: &Prediction, presence: Option<&Presence>) -> Brea
 }
 
 fn describe_presence(presence: &Presence) -> String {
-    let Presence { exists, listed, nodes, in_details, at_service } = presence;
+    let Presence { exists, listed, nodes, dead, in_details, at_service } = presence;
     let in_details =
         in_details.map_or_else(String::new, |count| format!(", {count} in its details"));
     let at_service =
         at_service.map_or_else(String::new, |count| format!(", {count} at the service"));
+    let dead = if *dead == 0 { String::new() } else { format!(", {dead} dead") };
     let exists = if *exists { "exists" } else { "does not exist" };
     format!(
-        "a service that {exists} and is listed {listed} time(s), {nodes} node(s){in_details}{at_service}"
+        "a service that {exists} and is listed {listed} time(s), {nodes} node(s){in_details}{at_service}{dead}"
     )
 }
 
@@ -424,7 +426,7 @@ pub fn judge_aftermath(aftermath: &Aftermath) -> Result<(), Breach> {
     };
     let breach =
         |expected, observed| breach_of(Promise::ServiceEndsWithItsUsers, expected, observed);
-    if presence.exists || presence.listed > 0 || presence.nodes > 0 {
+    if presence.exists || presence.listed > 0 || presence.nodes + presence.dead > 0 {
         return breach("no service and no node", describe_presence(presence));
     }
     match refused {

@@ -155,6 +155,8 @@ pub struct Model {
     can_kill: bool,
     /// Clients and servers whose process was killed.
     killed: BTreeSet<Key>,
+    /// Participants whose process was killed and whom nobody cleaned up after yet.
+    dead: BTreeSet<Key>,
 }
 
 /// Node and service handle of one participant.
@@ -330,6 +332,7 @@ impl Model {
             has_lingering: false,
             can_kill: false,
             killed: BTreeSet::new(),
+            dead: BTreeSet::new(),
         }
     }
 

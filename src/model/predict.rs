@@ -101,7 +101,7 @@ impl Model {
             Action::InspectActive { active } => self.predict_active(active),
             Action::InspectServer { server } => self.predict_server(server),
             Action::InspectService { .. } => self.predict_service(),
-            Action::Kill { .. } => self.predict_death(),
+            Action::Kill { victim, .. } => self.predict_death(victim),
             Action::KillAmid { victim, ref doing, .. } => self.predict_death_amid(victim, doing),
             // Sending to somebody who is gone is fine, see CT
             // `responses_can_be_received_when_client_no_longer_exists`.
@@ -109,6 +109,7 @@ impl Model {
             | Action::UpdateClient { .. }
             | Action::UpdateServer { .. }
             | Action::HintDisconnect { .. }
+            | Action::Die { .. }
             | Action::Leave { .. }
             | Action::DropClient { .. }
             | Action::DropServer { .. }

@@ -57,6 +57,11 @@ impl Model {
     /// The action of a step, `None` if the step is skipped.
     #[must_use]
     pub fn resolve(&mut self, step: &Step) -> Option<Action> {
+        let action = self.action_of(step)?;
+        (self.dead.is_empty() || self.is_possible_beside_the_dead(&action)).then_some(action)
+    }
+
+    fn action_of(&mut self, step: &Step) -> Option<Action> {
         let action = match *step {
             Step::Join { how, require } => {
                 // What a newcomer finds while only ports hold the service is nowhere
@@ -81,6 +86,15 @@ impl Model {
             }
             Step::Kill { participant, by } => {
                 let victim = self.participant(participant).filter(|_| self.can_kill)?;
+                Action::Kill { victim, witness: self.witness_of(&[victim], by)? }
+            }
+            Step::Die { participant } => {
+                let victim = self.participant(participant).filter(|_| self.can_kill)?;
+                self.witness_of(&[victim], 0)?;
+                Action::Die { victim }
+            }
+            Step::CleanUp { by } => {
+                let victim = *self.dead.first()?;
                 Action::Kill { victim, witness: self.witness_of(&[victim], by)? }
             }
             // It says how the next one is performed, see `killed_amid`.
@@ -367,6 +381,7 @@ impl Action {
         let found = match self {
             Self::Join { new, .. } => Some(*new),
             Self::Leave { participant }
+            | Self::Die { victim: participant }
             | Self::CreateClient { participant, .. }
             | Self::CreateServer { participant, .. }
             | Self::InspectService { participant } => Some(*participant),

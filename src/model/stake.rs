@@ -20,6 +20,7 @@ impl Model {
         let port = match action {
             Action::Join { .. }
             | Action::Leave { .. }
+            | Action::Die { .. }
             | Action::Kill { .. }
             | Action::KillAmid { .. }
             | Action::InspectService { .. } => None,

@@ -131,7 +131,9 @@ impl Scenario {
     /// its own.
     #[must_use]
     pub fn kills(&self) -> bool {
-        self.has(|step| matches!(step, Step::Kill { .. } | Step::KillAmid { .. }))
+        self.has(|step| {
+            matches!(step, Step::Kill { .. } | Step::Die { .. } | Step::KillAmid { .. })
+        })
     }
 
     /// Whether somebody is killed amid a step.

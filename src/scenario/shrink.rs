@@ -307,9 +307,10 @@ fn made_by(step: &Step) -> Option<Object> {
 /// The object a step names, and the index by which it does.
 fn named_by(step: &mut Step) -> Option<(Object, &mut Nth)> {
     match step {
-        Step::Join { .. } | Step::KillAmid { .. } => None,
+        Step::Join { .. } | Step::KillAmid { .. } | Step::CleanUp { .. } => None,
         Step::Leave { participant: index }
         | Step::Kill { participant: index, .. }
+        | Step::Die { participant: index }
         | Step::CreateClient { participant: index, .. }
         | Step::CreateServer { participant: index, .. }
         | Step::InspectService { participant: index } => Some((Object::Participant, index)),

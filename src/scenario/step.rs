@@ -132,6 +132,19 @@ pub enum Step {
         #[serde(default)]
         by: Nth,
     },
+    /// The process of a participant is killed, and nobody cleans up until a `clean-up`, a `kill`
+    /// or the end of the steps: the others get on as with one that does nothing. Nobody joins or
+    /// leaves meanwhile. Skipped where they share a process, or nobody else is there.
+    Die {
+        /// Which participant.
+        participant: Nth,
+    },
+    /// A participant cleans up after those that died.
+    CleanUp {
+        /// Which of the others.
+        #[serde(default)]
+        by: Nth,
+    },
     /// Whoever performs the next step is killed amid it, and another participant cleans up.
     /// Where they share a process or nobody else is there, nobody is.
     KillAmid {

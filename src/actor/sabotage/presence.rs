@@ -29,6 +29,12 @@ pub(super) static ALL: &[Sabotage] = &[
         trick: || seen(|presence| presence.nodes -= 1),
     },
     Sabotage {
+        id: "node-listed-as-dead",
+        breaks: Promise::ServiceIsListedWithItsNodes,
+        what: "a node of which nobody died is listed as dead",
+        trick: || seen(|presence| presence.dead = 1),
+    },
+    Sabotage {
         id: "service-without-details",
         breaks: Promise::ServiceIsListedWithItsNodes,
         what: "the details of a service list none of its nodes",
@@ -61,6 +67,12 @@ pub(super) static ALL: &[Sabotage] = &[
         breaks: Promise::ServiceEndsWithItsUsers,
         what: "a node is listed when everything was dropped",
         trick: || found(|aftermath| aftermath.presence.nodes = 1),
+    },
+    Sabotage {
+        id: "node-dies-with-its-owner",
+        breaks: Promise::ServiceEndsWithItsUsers,
+        what: "a node is listed as dead when everything was dropped",
+        trick: || found(|aftermath| aftermath.presence.dead = 1),
     },
     Sabotage {
         id: "pattern-is-no-part-of-the-name",

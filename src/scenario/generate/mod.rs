@@ -37,8 +37,8 @@ use crate::model::GROWTHS;
 
 use phrases::{
     coming_and_going, conversation, create_client, create_server, dying, inspect, join, killing,
-    missing, opening, orphaning, port_drops_under_held_data, reconnection, recycling, release,
-    traffic, vanishing, watching,
+    missing, mourning, opening, orphaning, port_drops_under_held_data, reconnection, recycling,
+    release, traffic, vanishing, watching,
 };
 use piles::{
     bequest, estates, few_chunks_left, forgotten_requests, held_over, modest_client, much_growth,
@@ -315,6 +315,7 @@ fn death() -> impl Strategy<Value = Scenario> {
         (1, watching()),
         (1, much_growth()),
         (2, killing()),
+        (1, mourning()),
         (
             1,
             (much_growth(), killing())

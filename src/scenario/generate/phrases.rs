@@ -4,6 +4,7 @@ use proptest::{collection::vec, prelude::*, sample::select};
 
 use super::{
     super::{LoanForm, Moment, OpenMode, PayloadType, Requirement, Step},
+    piles::much_growth,
     values::{alignment, allocation, any_length, form, hint, index, length, preallocated, reduced},
 };
 
@@ -206,6 +207,26 @@ pub(super) fn killing() -> BoxedStrategy<Vec<Step>> {
             steps.extend(asks);
             steps.extend(next.into_iter().flatten());
             steps
+        })
+        .boxed()
+}
+
+/// Somebody is killed, and the others get on for a while before one of them cleans up.
+pub(super) fn mourning() -> BoxedStrategy<Vec<Step>> {
+    let meanwhile = prop_oneof![
+        3 => traffic(),
+        2 => conversation(),
+        1 => release(),
+        1 => watching(),
+        1 => much_growth(),
+        1 => create_client().prop_map(|client| vec![client]),
+        1 => create_server().prop_map(|server| vec![server]),
+    ];
+    let die = index().prop_map(|participant| Step::Die { participant });
+    (die, vec(meanwhile, 1..5), index())
+        .prop_map(|(die, meanwhile, by)| {
+            let cleans_up = Step::CleanUp { by };
+            [vec![die], meanwhile.concat(), vec![cleans_up]].concat()
         })
         .boxed()
 }
