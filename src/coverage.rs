@@ -252,7 +252,9 @@ pub fn situations() -> impl Iterator<Item = (Layout, Cell)> {
                 // Runs are compared within one process, and threads have one.
                 Occasion::Whole(Whole::Comparison | Whole::Concurrent) => vec![Layout::Together],
                 // Whoever is killed takes nobody along.
-                Occasion::Step(ActionKind::Kill | ActionKind::KillAmid) => vec![Layout::Apart],
+                Occasion::Step(ActionKind::Die | ActionKind::Kill | ActionKind::KillAmid) => {
+                    vec![Layout::Apart]
+                }
                 _ => vec![Layout::Together, Layout::Apart],
             };
             layouts.into_iter().flat_map(move |layout| {
@@ -376,7 +378,9 @@ fn strategies(promise: Promise, step: Occasion) -> Vec<Option<Strategy>> {
     let uses_no_memory = matches!(
         step,
         Occasion::Whole(_)
-            | Occasion::Step(K::Join | K::Leave | K::Kill | K::KillAmid | K::InspectService)
+            | Occasion::Step(
+                K::Join | K::Leave | K::Die | K::Kill | K::KillAmid | K::InspectService
+            )
     );
     if uses_no_memory {
         return vec![None];
