@@ -37,7 +37,7 @@ pub struct HuntPlan {
     pub time: Duration,
     /// Workers; each takes a seed at a time.
     pub jobs: usize,
-    /// Only quirks whose id contains this.
+    /// Only quirks whose id contains this, and those a breach cannot tell from them.
     pub filter: String,
 }
 
@@ -90,12 +90,16 @@ pub fn hunt(
 ) -> Result<Vec<Quarry>, CampaignError> {
     let quirks = active_quirks()?;
     let mut wanted: BTreeMap<(Switch, Variant), BTreeMap<Promise, Vec<String>>> = BTreeMap::new();
-    for quirk in quirks.iter().filter(|quirk| quirk.id.contains(&plan.filter)) {
+    for quirk in &quirks {
         if let Some(switch) = quirk.switch {
             let promises = wanted.entry((switch, quirk.variant)).or_default();
             promises.entry(quirk.promise).or_default().push(quirk.id.clone());
         }
     }
+    for promises in wanted.values_mut() {
+        promises.retain(|_, ids| ids.iter().any(|id| id.contains(&plan.filter)));
+    }
+    wanted.retain(|_, promises| !promises.is_empty());
     let mut quarries = Vec::new();
     for ((switch, variant), promises) in wanted {
         let mut known = switches(&quirks);

@@ -14,7 +14,7 @@ use super::print::say;
 
 #[derive(Debug, Args)]
 pub(super) struct HuntArguments {
-    /// Hunt only quirks whose name contains this
+    /// Hunt only quirks whose name contains this, and those a breach cannot tell from them
     #[arg(default_value = "", hide_default_value = true)]
     quirk: String,
     /// Try this many seeds per quirk
