@@ -41,9 +41,9 @@ use phrases::{
     release, traffic, vanishing, watching,
 };
 use piles::{
-    bequest, estates, few_chunks_left, forgotten_requests, held_over, modest_client, much_growth,
-    neglected, outlasting, overtaken_loans, short_lived_ports, unread_answer, unread_answers,
-    unread_by_leaver,
+    bequest, crowd_leaves, estates, few_chunks_left, forgotten_requests, held_over, modest_client,
+    much_growth, neglected, outlasting, overtaken_loans, short_lived_ports, unread_answer,
+    unread_answers, unread_by_leaver,
 };
 use values::settle;
 pub use values::{allocation, hint, impossible_length, length, settings};
@@ -251,7 +251,34 @@ fn churn() -> impl Strategy<Value = Scenario> {
     let clients = vec(create_client(), 1..3)
         .prop_map(|clients| [join()].into_iter().chain(clients).collect::<Vec<_>>());
     let estates = scenario(little_room, clients, vec![(3, estates()), (1, release())], 1..4);
-    prop_oneof![7 => any, 1 => estates]
+    prop_oneof![7 => any, 1 => estates, 1 => crowds()]
+}
+
+/// Several peers go together, again and again.
+fn crowds() -> impl Strategy<Value = Scenario> {
+    let room = (settings(), 3..5_usize, 3..5_usize, 2..5_usize, 2..5_usize).prop_map(
+        |(settings, max_clients, max_servers, of_clients, of_servers)| Settings {
+            max_clients,
+            max_servers,
+            client_expired_connection_buffer: of_clients,
+            server_expired_connection_buffer: of_servers,
+            ..settings
+        },
+    );
+    let one_each = prop_oneof![
+        2 => create_client().prop_map(|client| vec![join(), client]),
+        2 => create_server().prop_map(|server| vec![join(), server]),
+        1 => (create_client(), create_server())
+            .prop_map(|(client, server)| vec![join(), client, server]),
+    ];
+    let phrases = prop_oneof![4 => crowd_leaves(), 1 => conversation(), 1 => release()];
+    let turn = vec(phrases, 1..4).prop_map(|phrases| phrases.concat());
+    (room, settle(), one_each, turn, 1..8_usize).prop_map(
+        |(service, settle, steps, turn, times)| {
+            let repeat = Some(Repeat { times, stretch: 0, steps: turn });
+            Scenario { settle, service, repeat, ..Scenario::of_steps(steps) }
+        },
+    )
 }
 
 fn recycled() -> impl Strategy<Value = Scenario> {

@@ -190,13 +190,18 @@ pub(super) fn coming_and_going() -> BoxedStrategy<Vec<Step>> {
     .boxed()
 }
 
-/// Somebody is killed; another one, with a port or two, may take their place.
-pub(super) fn killing() -> BoxedStrategy<Vec<Step>> {
+/// Somebody with a port or two may take the place of who was killed.
+fn next() -> impl Strategy<Value = Vec<Step>> + Clone {
     let ports = (prop::option::of(create_client()), prop::option::of(create_server()));
-    let next = prop::option::of(ports.prop_map(|(client, server)| {
+    let next = ports.prop_map(|(client, server)| {
         [join()].into_iter().chain(client).chain(server).collect::<Vec<_>>()
-    }));
-    (index(), index(), next, index(), index())
+    });
+    prop::option::of(next).prop_map(Option::unwrap_or_default)
+}
+
+/// Somebody is killed; another one may take their place.
+pub(super) fn killing() -> BoxedStrategy<Vec<Step>> {
+    (index(), index(), next(), index(), index())
         .prop_map(|(participant, by, next, ask, one)| {
             let asks = [
                 Step::InspectService { participant: ask },
@@ -205,7 +210,7 @@ pub(super) fn killing() -> BoxedStrategy<Vec<Step>> {
             ];
             let mut steps = vec![Step::Kill { participant, by }];
             steps.extend(asks);
-            steps.extend(next.into_iter().flatten());
+            steps.extend(next);
             steps
         })
         .boxed()
@@ -223,10 +228,10 @@ pub(super) fn mourning() -> BoxedStrategy<Vec<Step>> {
         1 => create_server().prop_map(|server| vec![server]),
     ];
     let die = index().prop_map(|participant| Step::Die { participant });
-    (die, vec(meanwhile, 1..5), index())
-        .prop_map(|(die, meanwhile, by)| {
+    (die, vec(meanwhile, 1..5), index(), next())
+        .prop_map(|(die, meanwhile, by, next)| {
             let cleans_up = Step::CleanUp { by };
-            [vec![die], meanwhile.concat(), vec![cleans_up]].concat()
+            [vec![die], meanwhile.concat(), vec![cleans_up], next].concat()
         })
         .boxed()
 }
@@ -242,8 +247,8 @@ pub(super) fn dying() -> BoxedStrategy<Vec<Step>> {
     let in_calls = prop_oneof![
         3 => create_client(),
         3 => create_server(),
-        2 => Just(join()),
-        1 => index().prop_map(|participant| Step::Leave { participant }),
+        4 => Just(join()),
+        2 => index().prop_map(|participant| Step::Leave { participant }),
         2 => index().prop_map(|client| Step::DropClient { client }),
         2 => index().prop_map(|server| Step::DropServer { server }),
     ];
@@ -263,16 +268,15 @@ pub(super) fn dying() -> BoxedStrategy<Vec<Step>> {
     let clean_up = (index(), index()).prop_map(|(participant, by)| Step::Kill { participant, by });
     let amid_clean_up = ((0..130_u32).prop_map(Moment::Call), clean_up);
     let last =
-        prop_oneof![4 => (nth_call, in_calls), 6 => (moment, in_between), 1 => amid_clean_up];
-    (last, index(), index(), index())
-        .prop_map(|((at, step), by, ask, one)| {
-            vec![
-                Step::KillAmid { at, by },
-                step,
+        prop_oneof![5 => (nth_call, in_calls), 5 => (moment, in_between), 2 => amid_clean_up];
+    (last, index(), next(), index(), index())
+        .prop_map(|((at, step), by, next, ask, one)| {
+            let asks = [
                 Step::InspectService { participant: ask },
                 Step::InspectPending { pending: one },
                 Step::InspectActive { active: one },
-            ]
+            ];
+            [&[Step::KillAmid { at, by }, step], &asks[..], &next].concat()
         })
         .boxed()
 }

@@ -122,6 +122,46 @@ pub(super) fn unread_answer() -> BoxedStrategy<Vec<Step>> {
         .boxed()
 }
 
+/// Several clients or servers come, send something each and go together, while the other side
+/// holds what they sent and lets some of it go in any order.
+pub(super) fn crowd_leaves() -> BoxedStrategy<Vec<Step>> {
+    let dropped = || proptest::collection::vec(index(), 0..4);
+    let clients = (create_client(), 2..5_usize, index(), length(), any::<bool>(), dropped())
+        .prop_map(|(create, crowd, server, len, looks, dropped)| {
+            let mut steps = vec![create; crowd];
+            steps.extend(newest(crowd).flat_map(|client| request(client, len)));
+            steps.extend(vec![Step::ReceiveRequest { server }; crowd]);
+            steps.extend(vec![Step::DropPending { pending: -1 }; crowd]);
+            steps.extend(vec![Step::DropClient { client: -1 }; crowd]);
+            steps.extend(looks.then_some(Step::UpdateServer { server }));
+            steps.extend(dropped.into_iter().map(|active| Step::DropActive { active }));
+            steps.push(Step::ReceiveRequest { server });
+            steps
+        });
+    let servers = (create_server(), 2..5_usize, index(), length(), any::<bool>(), dropped())
+        .prop_map(|(create, crowd, client, len, looks, dropped)| {
+            let mut steps = vec![create; crowd];
+            steps.extend(request(client, len));
+            for server in newest(crowd) {
+                steps.push(Step::ReceiveRequest { server });
+                steps.extend(answer(-1, len));
+            }
+            steps.extend(vec![Step::ReceiveResponse { pending: -1 }; crowd]);
+            steps.extend(vec![Step::DropActive { active: -1 }; crowd]);
+            steps.extend(vec![Step::DropServer { server: -1 }; crowd]);
+            steps.extend(looks.then_some(Step::UpdateClient { client }));
+            steps.extend(dropped.into_iter().map(|response| Step::DropResponse { response }));
+            steps.push(Step::ReceiveResponse { pending: -1 });
+            steps
+        });
+    prop_oneof![clients, servers].boxed()
+}
+
+/// The newest of a kind, oldest first.
+fn newest(count: usize) -> impl Iterator<Item = Nth> {
+    (1..).take(count).map(Nth::wrapping_neg).collect::<Vec<_>>().into_iter().rev()
+}
+
 /// Short messages are loaned, a long one after them, and only then are all sent: by a client,
 /// and by a server in answer to one of them.
 pub(super) fn overtaken_loans() -> BoxedStrategy<Vec<Step>> {
