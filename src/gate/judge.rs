@@ -14,6 +14,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
+use super::Build;
 use crate::{
     actor::{
         HostError,
@@ -162,18 +163,22 @@ impl<'a> Judge<'a> {
         ruling
     }
 
-    /// Puts a promise to the test with a scenario, so many times. Where another promise is
-    /// broken on the way, it is tried again with all quirks lived with but `own`.
-    ///
-    /// # Errors
-    /// If the harness fails.
-    fn standing(&mut self, case: &Case<'_>, times: usize) -> Result<Standing, HostError> {
+    /// Puts a promise to the test with a scenario, so many times, but once where it does as
+    /// `expected`. Where another promise is broken on the way, it is tried again with all
+    /// quirks lived with but its own.
+    fn standing(
+        &mut self,
+        case: &Case<'_>,
+        expected: Option<bool>,
+        times: usize,
+    ) -> Result<Standing, HostError> {
         let mut standings = Vec::new();
         for _ in 0..times {
             let standing = self.standing_once(case)?;
-            let is_final = matches!(standing, Standing::Unsupported(_) | Standing::Hung(_));
-            standings.push(standing);
             // A hang takes its deadline each time.
+            let is_final = matches!(standing, Standing::Unsupported(_) | Standing::Hung(_))
+                || expected == Some(standing.is_broken());
+            standings.push(standing);
             if is_final {
                 break;
             }
@@ -187,7 +192,8 @@ impl<'a> Judge<'a> {
     }
 
     fn standing_once(&mut self, case: &Case<'_>) -> Result<Standing, HostError> {
-        let Case { scenario, trial, promise, own, all } = *case;
+        let Case { scenario, trial, promise, quirk, all } = *case;
+        let own = quirk.and_then(|quirk| quirk.switch);
         let mut brief = Brief::strict(scenario, trial);
         let mut ruling = self.rule(&brief)?;
         let is_other = |end: &End| end.promise().is_some_and(|broken| broken != promise);
@@ -263,8 +269,8 @@ pub struct Case<'a> {
     pub trial: Trial,
     /// The promise.
     pub promise: Promise,
-    /// The switch of the quirk it proves.
-    pub own: Option<Switch>,
+    /// The quirk it proves.
+    pub quirk: Option<&'a Quirk>,
     /// The switches of all quirks.
     pub all: &'a BTreeSet<Switch>,
 }
@@ -277,19 +283,19 @@ impl<'a> Case<'a> {
             scenario: &quirk.scenario,
             trial: Trial::At(crate::runner::Venue::suited_to(&quirk.scenario, quirk.variant)),
             promise: quirk.promise,
-            own: quirk.switch,
+            quirk: Some(quirk),
             all,
         }
     }
 }
 
-/// Puts all these promises to the test on a release, so many times each, several at once: those
-/// that hang only wait.
+/// Puts all these promises to the test on a release, several at once: those that hang only wait.
+/// What shows where it is not known to, or the other way round, is tried so many times.
 ///
 /// # Errors
 /// If the harness fails.
 pub fn standings(
-    gauntlet: &Path,
+    build: &Build,
     cases: &[Case<'_>],
     times: usize,
     interrupted: &AtomicBool,
@@ -297,8 +303,11 @@ pub fn standings(
     workers::each(
         JUDGES_AT_ONCE,
         cases,
-        || Judge::start(gauntlet, interrupted),
-        |judge, case| judge.standing(case, times),
+        || Judge::start(&build.executable, interrupted),
+        |judge, case| {
+            let expected = case.quirk.map(|quirk| quirk.affects(&build.version));
+            judge.standing(case, expected, times)
+        },
         Judge::finish,
     )
 }

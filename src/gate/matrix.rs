@@ -143,7 +143,7 @@ fn standings(
         known.iter().filter(|quirk| quirk.affects(&build.version)).cloned().collect();
     let all = campaign::switches(&of_release);
     let cases: Vec<_> = known.iter().map(|quirk| Case::of_quirk(quirk, &all)).collect();
-    let standings = judge::standings(&build.executable, &cases, REPETITIONS, interrupted)?;
+    let standings = judge::standings(build, &cases, REPETITIONS, interrupted)?;
     Ok(known.iter().map(|quirk| quirk.affects(&build.version)).zip(standings).collect())
 }
 

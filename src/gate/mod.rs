@@ -236,7 +236,7 @@ fn try_on_both(
     let found = found.iter().map(|Found { of, finding, scenario }| {
         let &Finding { trial, promise, .. } = *finding;
         Known {
-            case: Case { scenario, trial, promise, own: None, all },
+            case: Case { scenario, trial, promise, quirk: None, all },
             name: finding.origin.clone(),
             origin: *of,
             file: finding.case.clone(),
@@ -246,8 +246,7 @@ fn try_on_both(
     });
     let known: Vec<_> = proofs.chain(found).collect();
     let cases: Vec<_> = known.iter().map(|known| known.case).collect();
-    let standings =
-        |build: &Build| judge::standings(&build.executable, &cases, REPETITIONS, interrupted);
+    let standings = |build: &Build| judge::standings(build, &cases, REPETITIONS, interrupted);
     let [baseline, candidate] = [standings(&builds[0])?, standings(&builds[1])?];
     let both = baseline.into_iter().zip(candidate).map(<[Standing; 2]>::from);
     Ok(known.into_iter().zip(both).map(|(known, both)| known.tried(both)).collect())
