@@ -160,10 +160,11 @@ fn watch(
 /// Whether the child stands still; otherwise it has ended.
 fn wait_for(pid: Pid, moment: Moment, spares: Spares) -> Result<bool, Errno> {
     let (mut left, go_on): (u32, Resume) = match moment {
-        Moment::Call(calls) => (calls, ptrace::syscall),
+        Moment::Call(calls) | Moment::Change(calls) => (calls, ptrace::syscall),
         Moment::Instruction(steps) => (steps, ptrace::step),
     };
     let by_instruction = matches!(moment, Moment::Instruction(_));
+    let by_change = matches!(moment, Moment::Change(_));
     let (mut has_begun, mut in_call) = (false, false);
     let mut halfway = Halfway::default();
     loop {
@@ -188,7 +189,7 @@ fn wait_for(pid: Pid, moment: Moment, spares: Spares) -> Result<bool, Errno> {
             Ok(WaitStatus::PtraceSyscall(_)) => {
                 in_call = !in_call;
                 next = Call::stopped_at(pid).filter(|call| in_call && call.is_about_files());
-                counts = next.is_some();
+                counts = next.as_ref().is_some_and(|call| !by_change || call.changes());
             }
             Ok(WaitStatus::PtraceEvent(_, other, 0)) => signal = Some(other),
             Ok(_) | Err(Errno::EINTR) => {}

@@ -23,6 +23,7 @@ impl fmt::Display for Action {
             Self::KillAmid { victim, witness, doing, at, .. } => {
                 let at = match at {
                     Moment::Call(calls) => format!("file call {calls}"),
+                    Moment::Change(changes) => format!("file change {changes}"),
                     Moment::Instruction(steps) => format!("instruction {steps}"),
                 };
                 write!(

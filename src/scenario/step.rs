@@ -84,6 +84,9 @@ impl Requirement {
 pub enum Moment {
     /// Before a system call that opens, changes, locks or removes a file, after so many others.
     Call(u32),
+    /// The same of those that make, fill, complete, lock or remove a file: what only looks at one
+    /// leaves nothing that others could meet.
+    Change(u32),
     /// After so many instructions.
     Instruction(u32),
 }

@@ -71,7 +71,8 @@ fn who_is_killed_at_any_call_while_they_come_or_make_a_port_is_cleaned_up_after(
         Step::create_server(0, Strategy::BestFit, 8, 2),
         Step::DropServer { server: 0 },
     ];
-    assert_cleaned_up((0..60).map(Moment::Call), &steps, false);
+    let calls = (0..60).step_by(4).map(Moment::Call);
+    assert_cleaned_up((0..32).map(Moment::Change).chain(calls), &steps, false);
 }
 
 #[test]
@@ -87,12 +88,13 @@ fn who_is_killed_at_any_call_of_a_clean_up_is_cleaned_up_after_with_the_first_on
     }
     let mut runner = runner();
     let mut dead = BTreeSet::new();
-    for call in (0..130).step_by(3) {
+    let calls = (0..130).step_by(10).map(Moment::Call);
+    for at in (0..24).map(Moment::Change).chain(calls) {
         let doing = Step::Kill { participant: 0, by: 1 };
-        let mut scenario = with_death(Moment::Call(call), doing, true);
+        let mut scenario = with_death(at, doing, true);
         scenario.steps.insert(0, JOIN);
         let judgement = runner.judge(&scenario, Layout::Apart, true).unwrap();
-        assert_eq!(judgement.outcome.end, End::Kept, "at {call}");
+        assert_eq!(judgement.outcome.end, End::Kept, "at {at:?}");
         let death = judgement.trace.iter().find(|step| step.action.contains("is killed at"));
         dead.insert(death.unwrap().observed.clone());
     }
@@ -136,7 +138,7 @@ fn whoever_has_no_such_moment_is_killed_when_it_is_done() {
         return;
     }
     let doing = Step::create_server(1, Strategy::BestFit, 8, 2);
-    for at in [Moment::Call(NEVER), Moment::Instruction(NEVER)] {
+    for at in [Moment::Call(NEVER), Moment::Change(NEVER), Moment::Instruction(NEVER)] {
         let scenario = with_death(at, doing, false);
         let judgement = strict_runner().judge(&scenario, Layout::Apart, true).unwrap();
         assert_eq!(judgement.outcome.end, End::Kept, "{at:?}");

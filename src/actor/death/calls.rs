@@ -55,6 +55,7 @@ impl Halfway {
 pub(super) struct Call {
     deed: Deed,
     is_about_files: bool,
+    changes: bool,
 }
 
 /// What it does that others may meet half done.
@@ -97,6 +98,11 @@ impl Call {
         self.is_about_files
     }
 
+    /// Whether it leaves a file otherwise than it was, or a lock.
+    pub(super) fn changes(&self) -> bool {
+        self.changes
+    }
+
     fn of(pid: Pid, number: c_long, arguments: [u64; 4]) -> Option<Self> {
         let [first, second, third, fourth] = arguments;
         let makes = |flags: u64, mode| {
@@ -122,6 +128,13 @@ impl Call {
             libc::SYS_unlink | libc::SYS_rmdir => (Of::Path(first), removes),
             _ => return None,
         };
+        let changes = match number {
+            libc::SYS_openat => matches!(deed, Deed::Makes { .. }),
+            #[cfg(target_arch = "x86_64")]
+            libc::SYS_open => matches!(deed, Deed::Makes { .. }),
+            libc::SYS_fcntl => LOCKS.iter().any(|&lock| second == u64::from(lock.cast_unsigned())),
+            _ => true,
+        };
         let path = match of {
             Of::Path(address) => path_at(pid, address)?,
             Of::Descriptor(number) => fs::read_link(format!("/proc/{pid}/fd/{number}")).ok()?,
@@ -130,9 +143,12 @@ impl Call {
             Deed::Removes { .. } => Deed::Removes { is_last: is_last(&path) },
             deed => deed,
         };
-        Some(Self { deed, is_about_files: !is_of_machine(&path) })
+        Some(Self { deed, is_about_files: !is_of_machine(&path), changes })
     }
 }
+
+/// What `fcntl` is told to set a lock.
+const LOCKS: [libc::c_int; 3] = [libc::F_SETLK, libc::F_SETLKW, libc::F_OFD_SETLK];
 
 /// Whether a path is none of a program's own: pipes and the like, configuration, libraries.
 fn is_of_machine(path: &Path) -> bool {
@@ -218,7 +234,7 @@ mod tests {
     use super::*;
 
     fn call(deed: Deed) -> Call {
-        Call { deed, is_about_files: true }
+        Call { deed, is_about_files: true, changes: true }
     }
 
     fn permits(mode: u64) -> Call {
@@ -277,8 +293,14 @@ mod tests {
         let flags = |flags: OFlag| u64::from(flags.bits().cast_unsigned());
         let new = flags(OFlag::O_RDWR | OFlag::O_CREAT | OFlag::O_EXCL);
         let of = |number, arguments| Call::of(this, number, arguments).map(|call| call.deed);
+        let changes = |number, arguments| {
+            Call::of(this, number, arguments).is_some_and(|call| call.changes())
+        };
         let opened = of(libc::SYS_openat, [0, at, flags(OFlag::O_RDWR), 0]);
         assert!(matches!(opened, Some(Deed::Other)));
+        assert!(!changes(libc::SYS_openat, [0, at, flags(OFlag::O_RDWR), 0]));
+        assert!(changes(libc::SYS_openat, [0, at, new, 0o600]));
+        assert!(changes(libc::SYS_unlinkat, [0, at, 0, 0]));
         let made = of(libc::SYS_openat, [0, at, new, 0o600]);
         assert!(matches!(made, Some(Deed::Makes { mode: 0o600 })));
         let removed = of(libc::SYS_unlinkat, [0, at, 0, 0]);

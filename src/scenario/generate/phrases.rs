@@ -239,7 +239,10 @@ pub(super) fn mourning() -> BoxedStrategy<Vec<Step>> {
 /// Somebody is killed amid what they do: while they come, go, make a port or grow, at a call;
 /// while they send or receive, in between as well.
 pub(super) fn dying() -> BoxedStrategy<Vec<Step>> {
-    let nth_call = prop_oneof![4 => 0..30_u32, 1 => 30..60_u32].prop_map(Moment::Call);
+    let nth_call = prop_oneof![
+        4 => (0..30_u32).prop_map(Moment::Change),
+        1 => (0..60_u32).prop_map(Moment::Call),
+    ];
     let moment = prop_oneof![
         1 => (0..12_u32).prop_map(Moment::Call),
         3 => (0..6_000_u32).prop_map(Moment::Instruction),
@@ -266,7 +269,11 @@ pub(super) fn dying() -> BoxedStrategy<Vec<Step>> {
         1 => index().prop_map(|server| Step::UpdateServer { server }),
     ];
     let clean_up = (index(), index()).prop_map(|(participant, by)| Step::Kill { participant, by });
-    let amid_clean_up = ((0..130_u32).prop_map(Moment::Call), clean_up);
+    let nth_of_clean_up = prop_oneof![
+        4 => (0..30_u32).prop_map(Moment::Change),
+        1 => (0..130_u32).prop_map(Moment::Call),
+    ];
+    let amid_clean_up = (nth_of_clean_up, clean_up);
     let last =
         prop_oneof![5 => (nth_call, in_calls), 5 => (moment, in_between), 2 => amid_clean_up];
     (last, index(), next(), index(), index())
