@@ -16,6 +16,19 @@ fn of_participant(ports: &LiteMap<Key, Port>, participant: Key) -> Vec<Key> {
     ports.iter().filter(|(_, port)| port.participant == participant).map(|(key, _)| *key).collect()
 }
 
+/// Whether a message, or the hold of one, may be gone after this.
+fn lets_go_of_message(doing: &Action) -> bool {
+    matches!(
+        doing,
+        Action::DropRequest { .. }
+            | Action::DropPending { .. }
+            | Action::DropActive { .. }
+            | Action::SendResponse { .. }
+            | Action::DropLoanedResponse { .. }
+            | Action::DropResponse { .. }
+    )
+}
+
 /// Puts back at the front what was evicted.
 fn put_back<T>(queue: &mut VecDeque<T>, before: VecDeque<T>, id: impl Fn(&T) -> MessageId) {
     let is_there = |queue: &VecDeque<T>, one: &T| queue.iter().any(|other| id(other) == id(one));
@@ -34,8 +47,9 @@ impl Model {
         let knows = |quirk| self.quirks.contains(&quirk);
         let is_refused = matches!(self.predict(&doing).allowed[0], Expected::Refused(_));
         let is_possible = self.can_kill && self.dead.is_empty() && !is_refused;
-        let is_steered =
-            self.may_let_go_of_node(victim, &doing) && knows(Switch::HalfGoneNodeStays);
+        let is_steered = self.may_let_go_of_node(victim, &doing)
+            && knows(Switch::HalfGoneNodeStays)
+            || self.makes_or_lets_go_of_port(victim, &doing) && knows(Switch::UnfinishedPortStays);
         let spares = Spares {
             makers: knows(Switch::HalfMadeFileStays),
             removers: knows(Switch::HalfGoneNodeStays),
@@ -55,15 +69,23 @@ impl Model {
         let has_left = self.participants.get(&participant).is_some_and(|other| !other.present);
         match doing {
             Action::Leave { .. } => true,
-            Action::DropClient { .. }
-            | Action::DropServer { .. }
-            | Action::DropRequest { .. }
-            | Action::DropPending { .. }
-            | Action::DropActive { .. }
-            | Action::SendResponse { .. }
-            | Action::DropLoanedResponse { .. }
-            | Action::DropResponse { .. } => has_left,
-            _ => false,
+            Action::DropClient { .. } | Action::DropServer { .. } => has_left,
+            doing => has_left && lets_go_of_message(doing),
+        }
+    }
+
+    /// Whether a port is new or may be gone after this: whatever came out of it holds it, too.
+    fn makes_or_lets_go_of_port(&self, participant: Key, doing: &Action) -> bool {
+        let mut ports = self.clients.values().chain(self.servers.values());
+        match doing {
+            Action::CreateClient { .. }
+            | Action::CreateServer { .. }
+            | Action::DropClient { .. }
+            | Action::DropServer { .. } => true,
+            doing => {
+                lets_go_of_message(doing)
+                    && ports.any(|port| port.participant == participant && !port.handle)
+            }
         }
     }
 
@@ -246,16 +268,24 @@ mod tests {
     }
 
     #[test]
-    fn whoever_lives_with_the_quirk_is_not_killed_amid_leaving() {
+    fn whoever_lives_with_a_quirk_is_not_killed_amid_what_it_spoils() {
         let join = Step::Join { how: OpenMode::OpenOrCreate, require: None };
-        let doing = |quirks| {
-            let mut model = model_after(Settings::default(), quirks, &[join; 2]).expect("a model");
+        let server = Step::create_server(1, Strategy::Static, 8, 2);
+        let client = Step::create_client(0, Strategy::Static, 8);
+        let [leave, drop] = [Step::Leave { participant: 1 }, Step::DropServer { server: 0 }];
+        let look = Step::UpdateServer { server: 0 };
+        let is_killed = |quirk: Option<Switch>, doing: &Step| {
+            let quirks = quirk.into_iter().collect();
+            let steps = [join, join, server];
+            let mut model = model_after(Settings::default(), quirks, &steps).expect("a model");
             model.allow_kills(true);
-            let leave = model.resolve(&Step::Leave { participant: 1 }).expect("an action");
-            model.killed_amid(leave, Moment::Call(0), 0)
+            let doing = model.resolve(doing).expect("an action");
+            matches!(model.killed_amid(doing, Moment::Call(0), 0), Action::KillAmid { .. })
         };
-        assert!(matches!(doing(BTreeSet::new()), Action::KillAmid { .. }));
-        assert!(matches!(doing([Switch::HalfGoneNodeStays].into()), Action::Leave { .. }));
+        let killed_amid = |quirk| [leave, drop, client, look].map(|step| is_killed(quirk, &step));
+        assert_eq!(killed_amid(None), [true; 4]);
+        assert_eq!(killed_amid(Some(Switch::HalfGoneNodeStays)), [false, true, true, true]);
+        assert_eq!(killed_amid(Some(Switch::UnfinishedPortStays)), [true, false, false, true]);
     }
 
     #[test]

@@ -103,6 +103,9 @@ pub enum Switch {
     HalfMadeFileStays,
     /// Files of a node that was killed before it was complete may stay behind.
     HalfMadeNodeStays,
+    /// Nobody is killed amid making or dropping a port: one that is not all there cannot be cleaned
+    /// up.
+    UnfinishedPortStays,
     /// Nobody is killed amid dropping their node and service, or removing the last files of a dead
     /// node: something stays behind.
     HalfGoneNodeStays,
