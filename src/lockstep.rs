@@ -319,6 +319,7 @@ impl Run<'_> {
     /// every port to all its limits at once.
     fn full_load(&mut self) -> Result<(), End> {
         let mut actions = 0;
+        // If somebody is still dead.
         self.load(&[Step::CleanUp { by: 0 }], &mut actions)?;
         let settings = self.model.settings().clone();
         let clients = self.model.number_of_clients();

@@ -55,17 +55,24 @@ pub(crate) fn each<I: Sync, W, T: Send>(
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Barrier;
+
     use super::*;
 
     #[test]
     fn results_come_in_the_order_of_the_items_whoever_was_first() {
         let items: Vec<usize> = (0..100).collect();
         let ended = AtomicUsize::new(0);
+        // The first is done only when the other worker, which has done the second, is at the third.
+        let third = Barrier::new(2);
         let twice = each(
-            3,
+            2,
             &items,
             || Ok(0),
             |done, &item| {
+                if item == 0 || item == 2 {
+                    third.wait();
+                }
                 *done += 1;
                 Ok(2 * item)
             },

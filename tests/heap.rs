@@ -116,9 +116,10 @@ impl Observer for Peak {
 /// Memory that is not allocated as Rust allocates.
 #[test]
 fn what_local_ports_take_of_the_memory_of_the_process_they_give_back() {
-    /// Runs of the scenario. Some are allowed to leave as much as one takes: the C library keeps
-    /// part of what it is given back.
+    /// Runs of the scenario.
     const RUNS: u64 = 40;
+    /// Those of them that may leave what they take: the C library keeps part of what it is given
+    /// back.
     const KEPT: u64 = 4;
 
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);

@@ -257,8 +257,9 @@ mod tests {
         }
         let dir = tempfile::tempdir().expect("a directory");
         let amid = |at: &Moment| made_until(dir.path(), *at, Spares::default()) == [true, false];
-        let moments: [Option<Moment>; 2] = [
+        let moments = [
             (0..10).map(Moment::Call).find(amid),
+            (0..10).map(Moment::Change).find(amid),
             (0..60_000).step_by(200).map(Moment::Instruction).find(amid),
         ];
         for at in moments {

@@ -54,9 +54,11 @@ impl Model {
             makers: knows(Switch::HalfMadeFileStays),
             removers: knows(Switch::HalfGoneNodeStays),
         };
-        // Nor can who was killed before clean up.
-        let before = if let Action::Kill { victim, .. } = doing { victim } else { victim };
-        match self.witness_of(&[victim, before], by) {
+        let dead = match doing {
+            Action::Kill { victim: before, .. } => [victim, before],
+            _ => [victim; 2],
+        };
+        match self.witness_of(&dead, by) {
             Some(witness) if is_possible && !is_steered => {
                 Action::KillAmid { victim, witness, doing: Box::new(doing), at, spares }
             }
@@ -145,14 +147,21 @@ impl Model {
         prediction
     }
 
+    /// A participant was killed, and somebody has cleaned up after all who were.
+    pub(super) fn clean_up(&mut self, victim: Key) {
+        self.dead.insert(victim);
+        while let Some(dead) = self.dead.pop_first() {
+            self.kill(dead);
+        }
+    }
+
     /// A participant was killed and cleaned up after: its ports are gone with everything that
     /// came out of them. What it had sent and nobody had received may arrive or be lost:
     /// nothing is promised.
-    pub(super) fn kill(&mut self, victim: Key) {
+    fn kill(&mut self, victim: Key) {
         let clients = of_participant(&self.clients, victim);
         let servers = of_participant(&self.servers, victim);
         self.killed.extend(clients.iter().chain(&servers));
-        self.dead.remove(&victim);
         for (_, queue) in self.in_flight.iter_mut().filter(|((from, _), _)| clients.contains(from))
         {
             queue.iter_mut().for_each(|request| request.certain = false);

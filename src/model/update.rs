@@ -47,12 +47,7 @@ impl Model {
             Action::Die { victim } => {
                 self.dead.insert(victim);
             }
-            Action::Kill { victim, .. } => {
-                self.kill(victim);
-                while let Some(other) = self.dead.pop_first() {
-                    self.kill(other);
-                }
-            }
+            Action::Kill { victim, .. } => self.clean_up(victim),
             Action::KillAmid { victim, ref doing, .. } => {
                 let is_dead_node = matches!(observation, Observation::CleanedUp { dead: 1, .. });
                 if matches!(**doing, Action::Join { .. }) && !is_dead_node {

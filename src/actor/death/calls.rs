@@ -148,7 +148,8 @@ impl Call {
 }
 
 /// What `fcntl` is told to set a lock.
-const LOCKS: [libc::c_int; 3] = [libc::F_SETLK, libc::F_SETLKW, libc::F_OFD_SETLK];
+const LOCKS: [libc::c_int; 4] =
+    [libc::F_SETLK, libc::F_SETLKW, libc::F_OFD_SETLK, libc::F_OFD_SETLKW];
 
 /// Whether a path is none of a program's own: pipes and the like, configuration, libraries.
 fn is_of_machine(path: &Path) -> bool {
@@ -231,6 +232,8 @@ fn registers(_: Pid) -> Option<Registers> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::fd::AsRawFd as _;
+
     use super::*;
 
     fn call(deed: Deed) -> Call {
@@ -301,6 +304,11 @@ mod tests {
         assert!(!changes(libc::SYS_openat, [0, at, flags(OFlag::O_RDWR), 0]));
         assert!(changes(libc::SYS_openat, [0, at, new, 0o600]));
         assert!(changes(libc::SYS_unlinkat, [0, at, 0, 0]));
+        let open = File::open(&file).expect("it can be opened");
+        let descriptor = u64::try_from(open.as_raw_fd()).expect("a descriptor");
+        let fcntl = |what: libc::c_int| [descriptor, u64::from(what.cast_unsigned()), 0, 0];
+        assert!(changes(libc::SYS_fcntl, fcntl(libc::F_SETLK)));
+        assert!(!changes(libc::SYS_fcntl, fcntl(libc::F_GETLK)));
         let made = of(libc::SYS_openat, [0, at, new, 0o600]);
         assert!(matches!(made, Some(Deed::Makes { mode: 0o600 })));
         let removed = of(libc::SYS_unlinkat, [0, at, 0, 0]);

@@ -191,7 +191,7 @@ pub(super) fn coming_and_going() -> BoxedStrategy<Vec<Step>> {
 }
 
 /// Somebody with a port or two may take the place of who was killed.
-fn next() -> impl Strategy<Value = Vec<Step>> + Clone {
+fn successor() -> impl Strategy<Value = Vec<Step>> + Clone {
     let ports = (prop::option::of(create_client()), prop::option::of(create_server()));
     let next = ports.prop_map(|(client, server)| {
         [join()].into_iter().chain(client).chain(server).collect::<Vec<_>>()
@@ -201,7 +201,7 @@ fn next() -> impl Strategy<Value = Vec<Step>> + Clone {
 
 /// Somebody is killed; another one may take their place.
 pub(super) fn killing() -> BoxedStrategy<Vec<Step>> {
-    (index(), index(), next(), index(), index())
+    (index(), index(), successor(), index(), index())
         .prop_map(|(participant, by, next, ask, one)| {
             let asks = [
                 Step::InspectService { participant: ask },
@@ -228,7 +228,7 @@ pub(super) fn mourning() -> BoxedStrategy<Vec<Step>> {
         1 => create_server().prop_map(|server| vec![server]),
     ];
     let die = index().prop_map(|participant| Step::Die { participant });
-    (die, vec(meanwhile, 1..5), index(), next())
+    (die, vec(meanwhile, 1..5), index(), successor())
         .prop_map(|(die, meanwhile, by, next)| {
             let cleans_up = Step::CleanUp { by };
             [vec![die], meanwhile.concat(), vec![cleans_up], next].concat()
@@ -276,7 +276,7 @@ pub(super) fn dying() -> BoxedStrategy<Vec<Step>> {
     let amid_clean_up = (nth_of_clean_up, clean_up);
     let last =
         prop_oneof![5 => (nth_call, in_calls), 5 => (moment, in_between), 2 => amid_clean_up];
-    (last, index(), next(), index(), index())
+    (last, index(), successor(), index(), index())
         .prop_map(|((at, step), by, next, ask, one)| {
             let asks = [
                 Step::InspectService { participant: ask },

@@ -125,7 +125,7 @@ pub(super) fn unread_answer() -> BoxedStrategy<Vec<Step>> {
 /// Several clients or servers come, send something each and go together, while the other side
 /// holds what they sent and lets some of it go in any order.
 pub(super) fn crowd_leaves() -> BoxedStrategy<Vec<Step>> {
-    let dropped = || proptest::collection::vec(index(), 0..4);
+    let dropped = || vec(index(), 0..4);
     let clients = (create_client(), 2..5_usize, index(), length(), any::<bool>(), dropped())
         .prop_map(|(create, crowd, server, len, looks, dropped)| {
             let mut steps = vec![create; crowd];
@@ -157,9 +157,9 @@ pub(super) fn crowd_leaves() -> BoxedStrategy<Vec<Step>> {
     prop_oneof![clients, servers].boxed()
 }
 
-/// The newest of a kind, oldest first.
+/// The newest of a kind, newest first.
 fn newest(count: usize) -> impl Iterator<Item = Nth> {
-    (1..).take(count).map(Nth::wrapping_neg).collect::<Vec<_>>().into_iter().rev()
+    (1..).take(count).map(|nth: Nth| -nth)
 }
 
 /// Short messages are loaned, a long one after them, and only then are all sent: by a client,
