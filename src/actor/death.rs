@@ -230,13 +230,14 @@ mod tests {
 
     use super::*;
 
-    /// A shell makes two files, which nobody ever completes, and is killed at a moment after it
-    /// began to. It says when it begins and ends, as an actor does. Returns which were made.
+    /// A shell looks at a file, makes two others, which nobody ever completes, and is killed at a
+    /// moment after it began to. It says when it begins and ends, as an actor does. Returns which
+    /// were made.
     fn made_until(dir: &Path, at: Moment, spares: Spares) -> [bool; 2] {
         let files = [dir.join("first"), dir.join("second")];
-        let script = r#"read line; kill -STOP $$; : > "$0"; : > "$1"; kill -STOP $$"#;
+        let script = r#"read line; kill -STOP $$; : < "$2"; : > "$0"; : > "$1"; kill -STOP $$"#;
         let mut shell = Command::new("sh");
-        shell.args(["-c", script]).args(&files).stdin(Stdio::piped());
+        shell.args(["-c", script]).args(&files).arg(dir.join("third")).stdin(Stdio::piped());
         let mut shell = shell.spawn().expect("a shell");
         let mut input = shell.stdin.take().expect("its input");
         let begin = || writeln!(input, "go").expect("it reads");
@@ -256,12 +257,16 @@ mod tests {
             return;
         }
         let dir = tempfile::tempdir().expect("a directory");
+        fs::write(dir.path().join("third"), "").expect("a file");
         let amid = |at: &Moment| made_until(dir.path(), *at, Spares::default()) == [true, false];
         let moments = [
             (0..10).map(Moment::Call).find(amid),
             (0..10).map(Moment::Change).find(amid),
             (0..60_000).step_by(200).map(Moment::Instruction).find(amid),
         ];
+        // When it has made the first; before that it has only looked.
+        assert_eq!(moments[1], Some(Moment::Change(1)));
+        assert_ne!(moments[0], Some(Moment::Call(1)));
         for at in moments {
             let at = at.expect("a moment between the two files");
             let [removers, makers] =

@@ -302,7 +302,8 @@ mod tests {
         let join = Step::Join { how: OpenMode::OpenOrCreate, require: None };
         let client = Step::create_client(0, Strategy::Static, 8);
         let server = Step::create_server(1, Strategy::Static, 8, 2);
-        let steps = [join, join, join, join, client, server];
+        let of_other = Step::create_server(2, Strategy::Static, 8, 2);
+        let steps = [join, join, join, join, client, server, of_other];
         let mut model = model_after(Settings::default(), BTreeSet::new(), &steps).expect("a model");
         model.allow_kills(true);
         let cleans_up = Step::CleanUp { by: 1 };
@@ -332,6 +333,7 @@ mod tests {
         assert_eq!(dead(&model, &third), 3);
         let cleaned = Observation::CleanedUp { dead: 2, cleaned: 2, failed: 0, left: 0 };
         model.apply(&action, &cleaned);
+        assert_eq!((model.number_of_clients(), model.number_of_servers()), (0, 1), "all is gone");
         assert!(shows.iter().all(|step| model.resolve(step).is_some()));
         assert!(model.resolve(&Step::CleanUp { by: 0 }).is_none());
     }
