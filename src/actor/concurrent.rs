@@ -4,6 +4,7 @@
 mod client;
 mod server;
 mod share;
+mod visit;
 
 use std::{
     ops::ControlFlow,
@@ -66,6 +67,11 @@ pub enum Who {
         /// Which of its threads.
         thread: usize,
     },
+    /// Of nobody who has a port.
+    Visitor {
+        /// Which of them, counted from 0.
+        thread: usize,
+    },
 }
 
 /// What a thread did or saw.
@@ -73,6 +79,9 @@ pub enum Who {
 pub enum Event {
     /// The node, the service or the port was not to be had: the error as `Debug` prints it.
     NotCreated(String),
+    /// The service was opened and let go again: whether it existed meanwhile, or the error as
+    /// `Debug` prints it.
+    Visited(Result<bool, String>),
     /// A message was loaned.
     Loaned(MessageId, LoanForm, Observation),
     /// A request was sent.
@@ -348,6 +357,7 @@ where
         board: Arc::clone(&board),
         logs,
     };
+    let mut all = Logs { threads: visit::all::<S, Req, Res>(&setting), ..Logs::default() };
     let mut handles = Vec::new();
     for port in 0..traffic.servers {
         let setting = setting.clone();
@@ -365,7 +375,6 @@ where
             let _ = setting.logs.send(vec![(who, vec![Event::NotCreated(error)])]);
         });
     drop(setting);
-    let mut all = Logs::default();
     let mut over_since: Option<Instant> = None;
     let mut progress = 0;
     let have_all_ended = loop {

@@ -6,6 +6,8 @@ use iceoryx2::{
 };
 use serde::{Deserialize, Serialize};
 
+use super::version;
+
 /// What iceoryx2 says exists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -19,6 +21,9 @@ pub struct Presence {
     /// Nodes of the domain that `Node::list()` calls dead.
     #[serde(default)]
     pub dead: usize,
+    /// Nodes of which `Node::state_of()` says something else, where the release has that.
+    #[serde(default)]
+    pub misstated: usize,
     /// Nodes that the details of the service call alive; `None` if it does not exist.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub in_details: Option<usize>,
@@ -62,20 +67,19 @@ fn is_ours<S: Service>(state: &NodeState<S>) -> bool {
     view.details().as_ref().is_some_and(|details| details.name().as_str() == NAME)
 }
 
-/// Counts what a way of listing nodes calls alive, and what it calls dead.
-fn alive_and_dead<S: Service>(
+/// All that a way of listing nodes names.
+fn all_of<S: Service>(
     list: impl FnOnce(
         &mut dyn FnMut(NodeState<S>) -> CallbackProgression,
     ) -> Result<(), NodeListFailure>,
-) -> Result<(usize, usize), String> {
-    let (mut alive, mut dead) = (0, 0);
+) -> Result<Vec<NodeState<S>>, String> {
+    let mut states = Vec::new();
     list(&mut |state| {
-        alive += usize::from(is_ours(&state));
-        dead += usize::from(matches!(state, NodeState::Dead(_)));
+        states.push(state);
         CallbackProgression::Continue
     })
     .map_err(|e| format!("{e:?}"))?;
-    Ok((alive, dead))
+    Ok(states)
 }
 
 /// What exists in the domain of a config.
@@ -95,8 +99,14 @@ pub(super) fn look<S: Service>(config: &Config, name: &ServiceName) -> Result<Pr
         CallbackProgression::Continue
     })
     .map_err(|e| format!("{e:?}"))?;
-    let (nodes, dead) = alive_and_dead::<S>(|callback| Node::<S>::list(config, callback))?;
-    Ok(Presence { exists, listed, nodes, dead, in_details, at_service: None })
+    let states = all_of::<S>(|callback| Node::<S>::list(config, callback))?;
+    let dead = states.iter().filter(|state| matches!(state, NodeState::Dead(_))).count();
+    let nodes = states.iter().filter(|state| is_ours(state)).count();
+    let mut misstated = 0;
+    for state in &states {
+        misstated += usize::from(!version::is_stated(config, state)?);
+    }
+    Ok(Presence { exists, listed, nodes, dead, misstated, in_details, at_service: None })
 }
 
 /// Creates services that differ from one in the messaging pattern, or in the end of the name.
@@ -133,5 +143,6 @@ pub(super) fn settle_beside<S: Service>(node: &Node<S>, name: &ServiceName) -> R
 pub(super) fn nodes_of<S: Service, F: PortFactory<Service = S>>(
     factory: &F,
 ) -> Result<usize, String> {
-    alive_and_dead::<S>(|callback| factory.nodes(callback)).map(|(alive, _)| alive)
+    let states = all_of::<S>(|callback| factory.nodes(callback))?;
+    Ok(states.iter().filter(|state| is_ours(state)).count())
 }

@@ -6,6 +6,7 @@
 use std::fmt::Debug;
 
 use iceoryx2::{
+    node::NodeState,
     prelude::*,
     service::{
         dynamic_config::request_response::{ClientDetails, ServerDetails},
@@ -247,6 +248,30 @@ macro_rules! own_active_requests {
     }};
 }
 pub(super) use own_active_requests;
+
+/// Whether `Node::state_of` says of a node that is listed what the list says, where the release
+/// has that.
+///
+/// # Errors
+/// The error as `Debug` prints it.
+#[cfg(iox2_at_least_0_10)]
+pub fn is_stated<S: Service>(config: &Config, listed: &NodeState<S>) -> Result<bool, String> {
+    let stated = Node::<S>::state_of(config, *listed.node_id()).map_err(|e| format!("{e:?}"))?;
+    let is_same = |stated: NodeState<S>| {
+        stated.node_id() == listed.node_id()
+            && std::mem::discriminant(&stated) == std::mem::discriminant(listed)
+    };
+    Ok(stated.is_some_and(is_same))
+}
+
+/// Nothing, before there was `Node::state_of`.
+///
+/// # Errors
+/// None.
+#[cfg(not(iox2_at_least_0_10))]
+pub fn is_stated<S: Service>(_: &Config, _: &NodeState<S>) -> Result<bool, String> {
+    Ok(true)
+}
 
 /// Looks for dead nodes in the domain and cleans up after them, through the node of somebody
 /// who is alive.

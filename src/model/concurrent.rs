@@ -96,6 +96,7 @@ fn name(who: Who) -> String {
     match who {
         Who::Client { port, thread } => format!("client {port}, thread {thread}"),
         Who::Server { port, thread } => format!("server {port}, thread {thread}"),
+        Who::Visitor { thread } => format!("visitor {thread}"),
     }
 }
 
@@ -150,6 +151,15 @@ impl Trial<'_> {
             Event::NotCreated(error) => {
                 let breach = broken(Promise::CreateAndOpen, "a node, a service and a port", error);
                 Err(("join and create a port".to_owned(), breach))
+            }
+            Event::Visited(Err(error)) => {
+                let breach = broken(Promise::CreateAndOpen, "the service", error);
+                Err(("open the service or create it".to_owned(), breach))
+            }
+            Event::Visited(Ok(exists)) => {
+                self.note(Promises::of(&[Promise::CreateAndOpen]));
+                let what = || "whether a service exists that is open".to_owned();
+                self.says(what, Promise::ServiceIsListedWithItsNodes, true, *exists)
             }
             Event::Loaned(id, form, seen) => {
                 let len = self.traffic.len_of(*id);

@@ -356,6 +356,7 @@ fn inspected_promise(prediction: &Prediction, observation: &Observation) -> Opti
                     let listed = presence.exists && presence.listed == 1;
                     listed
                         && presence.dead == 0
+                        && presence.misstated == 0
                         && nodes.contains(&presence.nodes)
                         && presence.in_details.is_some_and(|count| nodes.contains(&count))
                         && presence.at_service.is_none_or(|count| nodes.contains(&count))
@@ -403,15 +404,19 @@ fn wrongly_present(prediction: &Prediction, presence: Option<&Presence>) -> Brea
 }
 
 fn describe_presence(presence: &Presence) -> String {
-    let Presence { exists, listed, nodes, dead, in_details, at_service } = presence;
+    let Presence { exists, listed, nodes, dead, misstated, in_details, at_service } = presence;
     let in_details =
         in_details.map_or_else(String::new, |count| format!(", {count} in its details"));
     let at_service =
         at_service.map_or_else(String::new, |count| format!(", {count} at the service"));
     let dead = if *dead == 0 { String::new() } else { format!(", {dead} dead") };
+    let misstated = match misstated {
+        0 => String::new(),
+        count => format!(", Node::state_of denies {count}"),
+    };
     let exists = if *exists { "exists" } else { "does not exist" };
     format!(
-        "a service that {exists} and is listed {listed} time(s), {nodes} node(s){in_details}{at_service}{dead}"
+        "a service that {exists} and is listed {listed} time(s), {nodes} node(s){in_details}{at_service}{dead}{misstated}"
     )
 }
 

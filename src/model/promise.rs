@@ -158,7 +158,7 @@ promises! {
         "the service counts and lists exactly the clients and servers that exist, each once";
     ListedPortsAreDescribed = "listed-ports-are-described", Documented, "service/dynamic_config/request_response.rs ClientDetails, ServerDetails":
         "list_clients and list_servers describe a port as it is: the current maximum length of a slice, whether it can grow, its active requests";
-    ServiceIsListedWithItsNodes = "service-is-listed-with-its-nodes", Documented, "service/mod.rs Service::does_exist, Service::list; service/port_factory/mod.rs PortFactory::nodes; node/mod.rs Node::list; conformance: node nodes_can_be_listed, client service_and_node_exist_until_client_port_is_dropped":
+    ServiceIsListedWithItsNodes = "service-is-listed-with-its-nodes", Documented, "service/mod.rs Service::does_exist, Service::list; service/port_factory/mod.rs PortFactory::nodes; node/mod.rs Node::list, Node::state_of; conformance: node nodes_can_be_listed, client service_and_node_exist_until_client_port_is_dropped":
         "as long as somebody uses a service it exists and is listed once, and so are exactly the nodes that use it";
     ServiceEndsWithItsUsers = "service-ends-with-its-users", ConformanceTested, "conformance: client and server service_and_node_exist_until_..._port_is_dropped, node nodes_can_be_listed":
         "when everything is dropped the service does not exist, no node is listed, and the service can be created again";

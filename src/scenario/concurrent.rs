@@ -32,6 +32,7 @@ mod last {
     pub(super) const HOLD: usize = 16;
     pub(super) const TURNS: usize = REQUESTS;
     pub(super) const RUSHES: usize = 1000;
+    pub(super) const VISITS: usize = 1000;
     pub(super) const LONGEST: usize = 1 << 20;
 }
 
@@ -81,6 +82,10 @@ pub struct Concurrent {
     /// loans, at most and for a moment, for another one to drop at the same time.
     #[serde(deserialize_with = "within::<_, 0, { last::RUSHES }>")]
     pub rushes: usize,
+    /// How often, before all else, threads open the service at the same time and let it go
+    /// again, some of them with a node they share if the service variant lets them.
+    #[serde(deserialize_with = "within::<_, 0, { last::VISITS }>")]
+    pub visits: usize,
     /// Whether the last of several servers comes when a part of the requests has been sent.
     pub late_server: bool,
     /// Whether the last of several servers goes when a part of the requests has been sent.
@@ -110,6 +115,7 @@ impl Default for Concurrent {
             hold: 0,
             turns: 1,
             rushes: 0,
+            visits: 0,
             late_server: false,
             early_leave: false,
             overflow: false,
@@ -134,6 +140,7 @@ impl Concurrent {
             hold: self.hold.min(last::HOLD),
             turns: self.turns.clamp(1, last::TURNS),
             rushes: self.rushes.min(last::RUSHES),
+            visits: self.visits.min(last::VISITS),
             longest: self.longest.clamp(1, last::LONGEST),
             ..self.clone()
         }
@@ -300,6 +307,8 @@ impl Concurrent {
         with(&|c| c.turns = 1);
         with(&|c| c.rushes = 0);
         with(&|c| c.rushes /= 2);
+        with(&|c| c.visits = 0);
+        with(&|c| c.visits /= 2);
         with(&|c| c.late_server = false);
         with(&|c| c.early_leave = false);
         with(&|c| c.overflow = false);

@@ -59,6 +59,21 @@ fn threads_share_ports_where_the_variant_lets_them_and_grow_them_together() {
     }
 }
 
+/// Somebody is always the last to let the service go while somebody else opens it.
+#[test]
+fn whoever_opens_a_service_has_it_however_many_let_it_go() {
+    let traffic = Concurrent { visits: 100, requests: 0, clients: 2, ..Concurrent::default() };
+    let scenario = Scenario { concurrent: Some(traffic), ..Scenario::of_steps(Vec::new()) };
+    for variant in VARIANTS {
+        let trial = Trial::At(Venue::together_on(variant));
+        let judged = trial.judge(&mut runner(), &scenario, false).unwrap().outcome;
+        assert!(judged.end.is_kept(), "{variant}: {:?}", judged.end);
+        for promise in [Promise::CreateAndOpen, Promise::ServiceIsListedWithItsNodes] {
+            assert!(judged.checks.contains_key(&promise), "{promise} on {variant}");
+        }
+    }
+}
+
 #[test]
 fn threads_have_one_process() {
     let concurrent = Some(Concurrent::default());

@@ -37,6 +37,10 @@ pub trait Share: Service {
         work: Work<'_, version::Server<Self, Req, Res>>,
     ) -> Vec<Vec<Event>>;
 
+    /// The same with a node.
+    fn share_node(node: &Node<Self>, threads: usize, work: Work<'_, Node<Self>>)
+    -> Vec<Vec<Event>>;
+
     /// Lets `work` hand loaned responses to a thread that drops them at the same time; where no
     /// thread may have them they are dropped at once. All are gone when this returns.
     fn drop_aside<Res: Payload + ?Sized>(work: &mut dyn FnMut(LoanAside<'_, Self, Res>));
@@ -61,6 +65,14 @@ macro_rules! share {
                 work: Work<'_, version::Server<Self, Req, Res>>,
             ) -> Vec<Vec<Event>> {
                 $share(server, threads, work)
+            }
+
+            fn share_node(
+                node: &Node<Self>,
+                threads: usize,
+                work: Work<'_, Node<Self>>,
+            ) -> Vec<Vec<Event>> {
+                $share(node, threads, work)
             }
 
             fn drop_aside<Res: Payload + ?Sized>(work: &mut dyn FnMut(LoanAside<'_, Self, Res>)) {

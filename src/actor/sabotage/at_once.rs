@@ -109,6 +109,34 @@ pub(super) static ALL: &[Sabotage] = &[
         },
     },
     Sabotage {
+        id: "service-that-is-open-does-not-exist",
+        breaks: Promise::ServiceIsListedWithItsNodes,
+        what: "while others open a service and let it go it is gone for somebody who has it",
+        trick: || {
+            alter(|event| match event {
+                Event::Visited(Ok(exists)) => {
+                    *exists = false;
+                    true
+                }
+                _ => false,
+            })
+        },
+    },
+    Sabotage {
+        id: "service-of-many-is-refused",
+        breaks: Promise::CreateAndOpen,
+        what: "while others open a service and let it go somebody can neither open nor create it",
+        trick: || {
+            alter(|event| match event {
+                Event::Visited(visit) => {
+                    *visit = Err("ServiceInCorruptedState".to_owned());
+                    true
+                }
+                _ => false,
+            })
+        },
+    },
+    Sabotage {
         id: "concurrent-growth-overwrites-held-data",
         breaks: Promise::HeldDataStaysIntact,
         what: "a message changes while other threads grow",

@@ -35,6 +35,12 @@ pub(super) static ALL: &[Sabotage] = &[
         trick: || seen(|presence| presence.dead = 1),
     },
     Sabotage {
+        id: "state-of-listed-node-unknown",
+        breaks: Promise::ServiceIsListedWithItsNodes,
+        what: "a node that is listed has no state when it is asked for",
+        trick: || seen(|presence| presence.misstated = 1),
+    },
+    Sabotage {
         id: "service-without-details",
         breaks: Promise::ServiceIsListedWithItsNodes,
         what: "the details of a service list none of its nodes",

@@ -11,6 +11,7 @@ fn port(who: Who) -> PortId {
     match who {
         Who::Client { port, .. } => PortId(1 + port as u128),
         Who::Server { port, .. } => PortId(100 + port as u128),
+        Who::Visitor { .. } => PortId::default(),
     }
 }
 
@@ -88,6 +89,7 @@ fn ideal(traffic: &Concurrent) -> Logs {
         log.push(Event::HandedOn(RESPONSE_LOANS, refused));
         logs.threads.push((server(s), log));
     }
+    logs.threads.push((Who::Visitor { thread: 0 }, vec![Event::Visited(Ok(true))]));
     logs
 }
 
@@ -114,6 +116,7 @@ fn first(logs: &mut Logs, thread: usize, is: fn(&Event) -> bool) -> (usize, &mut
 
 const CLIENT: usize = 0;
 const SERVER: usize = 2;
+const VISITOR: usize = 4;
 
 fn is_request(event: &Event) -> bool {
     matches!(event, Event::GotRequest(_))
@@ -140,6 +143,19 @@ fn an_ideal_run_keeps_all_that_is_at_stake() {
         assert!(promises.iter().any(|kept| kept == promise), "{promise}");
     }
     assert_eq!(promises.iter().count(), crate::coverage::HOLDS_IN_ANY_ORDER.len());
+}
+
+#[test]
+fn whoever_comes_and_goes_has_the_service_while_it_is_open() {
+    let visit = |visit: Result<bool, String>| {
+        move |logs: &mut Logs| {
+            let (at, events) = first(logs, VISITOR, |event| matches!(event, Event::Visited(_)));
+            events[at] = Event::Visited(visit);
+        }
+    };
+    assert_eq!(broken_by(visit(Ok(false))), Promise::ServiceIsListedWithItsNodes);
+    let refused = visit(Err("ServiceInCorruptedState".to_owned()));
+    assert_eq!(broken_by(refused), Promise::CreateAndOpen);
 }
 
 #[test]
