@@ -79,9 +79,9 @@ pub enum Who {
 pub enum Event {
     /// The node, the service or the port was not to be had: the error as `Debug` prints it.
     NotCreated(String),
-    /// The service was opened and let go again: whether it existed meanwhile, or the error as
-    /// `Debug` prints it.
-    Visited(Result<bool, String>),
+    /// The service was opened and let go again: whether it existed meanwhile, if that was looked
+    /// at, or the error as `Debug` prints it.
+    Visited(Result<Option<bool>, String>),
     /// A message was loaned.
     Loaned(MessageId, LoanForm, Observation),
     /// A request was sent.
@@ -357,7 +357,7 @@ where
         board: Arc::clone(&board),
         logs,
     };
-    let mut all = Logs { threads: visit::all::<S, Req, Res>(&setting), ..Logs::default() };
+    let mut all = Logs { threads: visit::all::<S, Req, Res>(&setting, alive), ..Logs::default() };
     let mut handles = Vec::new();
     for port in 0..traffic.servers {
         let setting = setting.clone();

@@ -40,4 +40,10 @@ impl Variant {
     pub fn crosses_processes(self) -> bool {
         matches!(self, Self::Ipc | Self::IpcThreadsafe)
     }
+
+    /// Whether threads may share its objects.
+    #[must_use]
+    pub fn is_threadsafe(self) -> bool {
+        matches!(self, Self::IpcThreadsafe | Self::LocalThreadsafe)
+    }
 }

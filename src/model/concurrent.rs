@@ -156,7 +156,11 @@ impl Trial<'_> {
                 let breach = broken(Promise::CreateAndOpen, "the service", error);
                 Err(("open the service or create it".to_owned(), breach))
             }
-            Event::Visited(Ok(exists)) => {
+            Event::Visited(Ok(None)) => {
+                self.note(Promises::of(&[Promise::CreateAndOpen]));
+                Ok(())
+            }
+            Event::Visited(Ok(Some(exists))) => {
                 self.note(Promises::of(&[Promise::CreateAndOpen]));
                 let what = || "whether a service exists that is open".to_owned();
                 self.says(what, Promise::ServiceIsListedWithItsNodes, true, *exists)

@@ -114,6 +114,9 @@ pub enum Switch {
     /// Requests of clients that are gone, discarded by a server, may keep memory mapped and
     /// count as borrowed.
     DiscardedRequestKeepsMemory,
+    /// Threads open the service with nodes of their own: those that share one may get hold of a
+    /// service that is gone, and ruin the next one when they let it go.
+    SharedNodeMixesServices,
 }
 
 impl Switch {
@@ -122,6 +125,7 @@ impl Switch {
     pub fn concerns(self, variant: Variant) -> bool {
         match self {
             Self::ImpossibleLocalLoanPanics => !variant.crosses_processes(),
+            Self::SharedNodeMixesServices => variant.is_threadsafe(),
             _ => true,
         }
     }
@@ -156,6 +160,12 @@ pub fn steered<'a>(scenario: &'a Scenario, quirks: &BTreeSet<Switch>) -> Cow<'a,
         let service = &mut scenario.to_mut().service;
         service.client_expired_connection_buffer = default.client_expired_connection_buffer;
         service.server_expired_connection_buffer = default.server_expired_connection_buffer;
+    }
+    if quirks.contains(&Switch::SharedNodeMixesServices)
+        && scenario.concurrent.as_ref().is_some_and(|traffic| traffic.visitors > 1)
+        && let Some(traffic) = &mut scenario.to_mut().concurrent
+    {
+        traffic.visitors = 1;
     }
     let payload = scenario.service.payload;
     if quirks.contains(&Switch::CreatedServiceKeepsZeros)
@@ -221,11 +231,23 @@ pub struct Quirk {
     /// The service variant in which the proof shows it.
     #[serde(default)]
     pub variant: Variant,
+    /// How often the proof is judged until it shows: more than once where threads have to meet.
+    #[serde(default = "once", skip_serializing_if = "is_once")]
+    pub tries: usize,
     /// How the model lives with it, if the generators meet it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub switch: Option<Switch>,
     /// The smallest scenario that shows it.
     pub scenario: Scenario,
+}
+
+fn once() -> usize {
+    1
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // serde passes references
+fn is_once(tries: &usize) -> bool {
+    *tries == 1
 }
 
 impl Quirk {

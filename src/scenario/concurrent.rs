@@ -83,9 +83,13 @@ pub struct Concurrent {
     #[serde(deserialize_with = "within::<_, 0, { last::RUSHES }>")]
     pub rushes: usize,
     /// How often, before all else, threads open the service at the same time and let it go
-    /// again, some of them with a node they share if the service variant lets them.
+    /// again: one with a node of its own for each port.
     #[serde(deserialize_with = "within::<_, 0, { last::VISITS }>")]
     pub visits: usize,
+    /// Further threads that do, with a node they share where the service variant lets them;
+    /// elsewhere 1.
+    #[serde(deserialize_with = "within::<_, 1, { last::THREADS }>")]
+    pub visitors: usize,
     /// Whether the last of several servers comes when a part of the requests has been sent.
     pub late_server: bool,
     /// Whether the last of several servers goes when a part of the requests has been sent.
@@ -116,6 +120,7 @@ impl Default for Concurrent {
             turns: 1,
             rushes: 0,
             visits: 0,
+            visitors: 1,
             late_server: false,
             early_leave: false,
             overflow: false,
@@ -141,6 +146,7 @@ impl Concurrent {
             turns: self.turns.clamp(1, last::TURNS),
             rushes: self.rushes.min(last::RUSHES),
             visits: self.visits.min(last::VISITS),
+            visitors: self.visitors.clamp(1, last::THREADS),
             longest: self.longest.clamp(1, last::LONGEST),
             ..self.clone()
         }
@@ -308,6 +314,7 @@ impl Concurrent {
         with(&|c| c.rushes = 0);
         with(&|c| c.rushes /= 2);
         with(&|c| c.visits = 0);
+        with(&|c| c.visitors = 1);
         with(&|c| c.visits /= 2);
         with(&|c| c.late_server = false);
         with(&|c| c.early_leave = false);

@@ -62,7 +62,8 @@ fn threads_share_ports_where_the_variant_lets_them_and_grow_them_together() {
 /// Somebody is always the last to let the service go while somebody else opens it.
 #[test]
 fn whoever_opens_a_service_has_it_however_many_let_it_go() {
-    let traffic = Concurrent { visits: 100, requests: 0, clients: 2, ..Concurrent::default() };
+    // Each with a node of their own: what becomes of those that share one is known.
+    let traffic = Concurrent { visits: 100, requests: 0, clients: 3, ..Concurrent::default() };
     let scenario = Scenario { concurrent: Some(traffic), ..Scenario::of_steps(Vec::new()) };
     for variant in VARIANTS {
         let trial = Trial::At(Venue::together_on(variant));

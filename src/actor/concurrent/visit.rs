@@ -1,11 +1,14 @@
 //! Whoever opens the service and lets it go again, all at the same time: somebody is always the
 //! first, and somebody else the last.
 
-use std::thread;
+use std::{
+    sync::mpsc::{RecvTimeoutError, channel},
+    thread,
+};
 
 use iceoryx2::prelude::*;
 
-use super::{Event, Log, Setting, Share, Who};
+use super::{EndOnPanic, Event, GLANCE, Log, Setting, Share, Who};
 use crate::{
     actor::{
         message::Payload,
@@ -15,43 +18,69 @@ use crate::{
     scenario::OpenMode,
 };
 
-/// Visitors with a node of their own, and visitors that share one.
-const MOST_EACH: usize = 3;
-
-/// Lets all of them come as often as the traffic says.
-pub(super) fn all<S, Req, Res>(setting: &Setting) -> Vec<Log>
+/// Lets all of them come as often as the traffic says: one with a node of its own for every
+/// port there will be, and some that share one.
+pub(super) fn all<S, Req, Res>(setting: &Setting, alive: &mut dyn FnMut()) -> Vec<Log>
 where
     S: Share,
     Req: Payload + ?Sized,
     Res: Payload + ?Sized,
     version::Builder<S, Req, Res>: Obtain<S, Req, Res>,
 {
-    if setting.traffic.visits == 0 {
+    let Setting { traffic, board, .. } = setting;
+    if traffic.visits == 0 {
         return Vec::new();
     }
-    let each = (setting.traffic.clients + setting.traffic.servers).min(MOST_EACH);
-    let with_node = |visit: &dyn Fn(&Node<S>) -> Vec<Vec<Event>>| {
-        let node = NodeBuilder::new().config(&setting.config).create::<S>();
-        node.map_or_else(
-            |error| vec![vec![Event::NotCreated(format!("{error:?}"))]],
-            |node| visit(&node),
-        )
-    };
-    let logs: Vec<Vec<Event>> = thread::scope(|scope| {
-        let alone = || with_node(&|node| vec![come::<S, Req, Res>(setting, node)]);
-        let alone: Vec<_> = (0..each).map(|_| scope.spawn(alone)).collect();
-        let shared = with_node(&|node| {
-            S::share_node(node, each, &|node, _| come::<S, Req, Res>(setting, node))
-        });
-        let join = |visitor: thread::ScopedJoinHandle<'_, Vec<Vec<Event>>>| {
-            visitor.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    let mut all: Vec<Vec<Event>> = Vec::new();
+    thread::scope(|scope| {
+        let (done, logs) = channel();
+        let come_together = |visitors: usize| {
+            let done = done.clone();
+            move || {
+                let _end = EndOnPanic(board);
+                // Whoever reads them is there until this one has ended.
+                let _ = done.send(with_node::<S, Req, Res>(setting, visitors));
+            }
         };
-        alone.into_iter().flat_map(join).chain(shared).collect()
+        let alone = traffic.clients + traffic.servers;
+        let groups = std::iter::repeat_n(1, alone).chain([traffic.visitors]);
+        let threads: Vec<_> = groups.map(|group| scope.spawn(come_together(group))).collect();
+        drop(done);
+        let mut progress = 0;
+        loop {
+            let so_far = board.progress.load(std::sync::atomic::Ordering::Relaxed);
+            if std::mem::replace(&mut progress, so_far) != so_far {
+                alive();
+            }
+            match logs.recv_timeout(GLANCE) {
+                Ok(logs) => all.extend(logs),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+        }
+        // A panic of a visitor goes on here, whose end is watched.
+        for visitor in threads {
+            visitor.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        }
     });
-    (0..).zip(logs).map(|(thread, events)| (Who::Visitor { thread }, events)).collect()
+    (0..).zip(all).map(|(thread, events)| (Who::Visitor { thread }, events)).collect()
 }
 
-/// Opens the service, looks whether it exists and lets it go, again and again.
+/// Lets so many come with one node, if they may share it.
+fn with_node<S, Req, Res>(setting: &Setting, visitors: usize) -> Vec<Vec<Event>>
+where
+    S: Share,
+    Req: Payload + ?Sized,
+    Res: Payload + ?Sized,
+    version::Builder<S, Req, Res>: Obtain<S, Req, Res>,
+{
+    match NodeBuilder::new().config(&setting.config).create::<S>() {
+        Ok(node) => S::share_node(&node, visitors, &|node, _| come::<S, Req, Res>(setting, node)),
+        Err(error) => vec![vec![Event::NotCreated(format!("{error:?}"))]],
+    }
+}
+
+/// Opens the service, looks now and then whether it exists, and lets it go, again and again.
 fn come<S, Req, Res>(setting: &Setting, node: &Node<S>) -> Vec<Event>
 where
     S: Service,
@@ -59,12 +88,23 @@ where
     Res: Payload + ?Sized,
     version::Builder<S, Req, Res>: Obtain<S, Req, Res>,
 {
-    let visit = || {
-        let builder = open::service::<S, Req, Res>(node, &setting.service);
-        let _open =
-            open::with_settings(builder, &setting.settings).obtain(OpenMode::OpenOrCreate)?;
+    let Setting { board, config, service, settings, traffic, .. } = setting;
+    let _end = EndOnPanic(board);
+    let visit = |looks: bool| {
+        let builder = open::service::<S, Req, Res>(node, service);
+        let _open = open::with_settings(builder, settings).obtain(OpenMode::OpenOrCreate)?;
         let pattern = MessagingPattern::RequestResponse;
-        S::does_exist(&setting.service, &setting.config, pattern).map_err(|e| format!("{e:?}"))
+        let exists = looks.then(|| S::does_exist(service, config, pattern)).transpose();
+        exists.map_err(|error| format!("{error:?}"))
     };
-    (0..setting.traffic.visits).map(|_| Event::Visited(visit())).collect()
+    let turns = (0..traffic.visits).take_while(|_| !board.is_over());
+    let visits = turns.map(|turn| {
+        let visited = visit(turn % LOOKS_EVERY == 0);
+        board.advance();
+        Event::Visited(visited)
+    });
+    visits.collect()
 }
+
+/// To look takes time, in which nobody comes or goes.
+const LOOKS_EVERY: usize = 8;

@@ -114,7 +114,7 @@ pub(super) static ALL: &[Sabotage] = &[
         what: "while others open a service and let it go it is gone for somebody who has it",
         trick: || {
             alter(|event| match event {
-                Event::Visited(Ok(exists)) => {
+                Event::Visited(Ok(Some(exists))) => {
                     *exists = false;
                     true
                 }

@@ -89,7 +89,7 @@ fn ideal(traffic: &Concurrent) -> Logs {
         log.push(Event::HandedOn(RESPONSE_LOANS, refused));
         logs.threads.push((server(s), log));
     }
-    logs.threads.push((Who::Visitor { thread: 0 }, vec![Event::Visited(Ok(true))]));
+    logs.threads.push((Who::Visitor { thread: 0 }, vec![Event::Visited(Ok(Some(true)))]));
     logs
 }
 
@@ -147,13 +147,13 @@ fn an_ideal_run_keeps_all_that_is_at_stake() {
 
 #[test]
 fn whoever_comes_and_goes_has_the_service_while_it_is_open() {
-    let visit = |visit: Result<bool, String>| {
+    let visit = |visit: Result<Option<bool>, String>| {
         move |logs: &mut Logs| {
             let (at, events) = first(logs, VISITOR, |event| matches!(event, Event::Visited(_)));
             events[at] = Event::Visited(visit);
         }
     };
-    assert_eq!(broken_by(visit(Ok(false))), Promise::ServiceIsListedWithItsNodes);
+    assert_eq!(broken_by(visit(Ok(Some(false)))), Promise::ServiceIsListedWithItsNodes);
     let refused = visit(Err("ServiceInCorruptedState".to_owned()));
     assert_eq!(broken_by(refused), Promise::CreateAndOpen);
 }
