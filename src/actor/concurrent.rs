@@ -67,11 +67,26 @@ pub enum Who {
         /// Which of its threads.
         thread: usize,
     },
-    /// Of nobody who has a port.
+    /// Without a port.
     Visitor {
-        /// Which of them, counted from 0.
+        /// Which node it came with, counted from 0.
+        node: usize,
+        /// Which of those that share it.
         thread: usize,
     },
+}
+
+/// Whether an error says that somebody else is just creating or removing the service, which takes
+/// a while on a busy machine: `SystemInFlux`, `IsMarkedForDestruction` and their like
+/// (`service/builder/request_response.rs`).
+pub(crate) fn may_be_repeated(error: &str) -> bool {
+    let transient = [
+        "SystemInFlux",
+        "IsMarkedForDestruction",
+        "IsBeingCreatedByAnotherInstance",
+        "HangsInCreation",
+    ];
+    transient.iter().any(|name| error.contains(name))
 }
 
 /// What a thread did or saw.
@@ -79,9 +94,10 @@ pub enum Who {
 pub enum Event {
     /// The node, the service or the port was not to be had: the error as `Debug` prints it.
     NotCreated(String),
-    /// The service was opened and let go again: whether it existed meanwhile, if that was looked
-    /// at, or the error as `Debug` prints it.
-    Visited(Result<Option<bool>, String>),
+    /// The service was opened and let go again, or the error as `Debug` prints it.
+    Opened(Result<(), String>),
+    /// Whether the service existed while it was open, or the error as `Debug` prints it.
+    Exists(Result<bool, String>),
     /// A message was loaned.
     Loaned(MessageId, LoanForm, Observation),
     /// A request was sent.
@@ -169,6 +185,8 @@ struct Board {
     starters: usize,
     /// Who has come this far.
     started: AtomicUsize,
+    /// Visitors that have come this far.
+    visitors: AtomicUsize,
     /// Somebody is there until all is over.
     is_kept: AtomicBool,
     /// One has seen something that must not be, or has given up.
@@ -357,7 +375,10 @@ where
         board: Arc::clone(&board),
         logs,
     };
-    let mut all = Logs { threads: visit::all::<S, Req, Res>(&setting, alive), ..Logs::default() };
+    let mut all = Logs { threads: visit::all::<S, Req, Res>(&setting, alive)?, ..Logs::default() };
+    if board.is_over() {
+        return Ok(all);
+    }
     let mut handles = Vec::new();
     for port in 0..traffic.servers {
         let setting = setting.clone();

@@ -17,7 +17,7 @@ use super::{
 use crate::{
     actor::{
         Action, HostError, Key, Observation, PortId,
-        concurrent::{Event, Logs, Who, patience_in_ms},
+        concurrent::{Event, Logs, Who, may_be_repeated, patience_in_ms},
     },
     payload::MessageId,
     scenario::{Concurrent, LoanForm, Settings, concurrent::RESPONSE_LOANS},
@@ -96,7 +96,7 @@ fn name(who: Who) -> String {
     match who {
         Who::Client { port, thread } => format!("client {port}, thread {thread}"),
         Who::Server { port, thread } => format!("server {port}, thread {thread}"),
-        Who::Visitor { thread } => format!("visitor {thread}"),
+        Who::Visitor { node, thread } => format!("visitor of node {node}, thread {thread}"),
     }
 }
 
@@ -152,18 +152,24 @@ impl Trial<'_> {
                 let breach = broken(Promise::CreateAndOpen, "a node, a service and a port", error);
                 Err(("join and create a port".to_owned(), breach))
             }
-            Event::Visited(Err(error)) => {
-                let breach = broken(Promise::CreateAndOpen, "the service", error);
-                Err(("open the service or create it".to_owned(), breach))
-            }
-            Event::Visited(Ok(None)) => {
+            Event::Opened(Ok(())) => {
                 self.note(Promises::of(&[Promise::CreateAndOpen]));
                 Ok(())
             }
-            Event::Visited(Ok(Some(exists))) => {
-                self.note(Promises::of(&[Promise::CreateAndOpen]));
-                let what = || "whether a service exists that is open".to_owned();
-                self.says(what, Promise::ServiceIsListedWithItsNodes, true, *exists)
+            // Nothing is promised for how often that may be.
+            Event::Opened(Err(error)) if may_be_repeated(error) => Ok(()),
+            Event::Opened(Err(error)) => {
+                let breach = broken(Promise::CreateAndOpen, "the service", error);
+                Err(("open the service or create it".to_owned(), breach))
+            }
+            Event::Exists(exists) => {
+                let promise = Promise::ServiceIsListedWithItsNodes;
+                let what = "ask whether a service exists that is open".to_owned();
+                if *exists == Ok(true) {
+                    self.note(Promises::of(&[promise]));
+                    return Ok(());
+                }
+                Err((what, broken(promise, "true", format!("{exists:?}"))))
             }
             Event::Loaned(id, form, seen) => {
                 let len = self.traffic.len_of(*id);

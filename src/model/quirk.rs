@@ -114,8 +114,8 @@ pub enum Switch {
     /// Requests of clients that are gone, discarded by a server, may keep memory mapped and
     /// count as borrowed.
     DiscardedRequestKeepsMemory,
-    /// Threads open the service with nodes of their own: those that share one may get hold of a
-    /// service that is gone, and ruin the next one when they let it go.
+    /// Threads open the service at once with nodes of their own only: a node that is shared may
+    /// note it twice, or one that is gone for the one that took its place.
     SharedNodeMixesServices,
 }
 

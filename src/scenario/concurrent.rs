@@ -163,7 +163,7 @@ impl Concurrent {
         Settings {
             max_clients: base.max_clients.max(self.clients),
             max_servers: base.max_servers.max(self.servers),
-            // One keeps the service open.
+            // One keeps the service open; visitors that share a node come before.
             max_nodes: base.max_nodes.max(self.clients + self.servers + 1),
             max_active_requests_per_client: base.max_active_requests_per_client.max(active),
             max_loaned_requests: base.max_loaned_requests.max(self.threads),
@@ -287,9 +287,18 @@ impl Concurrent {
     /// One line for a person.
     #[must_use]
     pub fn describe(&self) -> String {
-        let Self { clients, servers, threads, requests, responses, .. } = self;
+        let Self { clients, servers, threads, requests, responses, visits, visitors, .. } = self;
+        let visits = match visits {
+            0 => String::new(),
+            _ => {
+                let alone = clients + servers;
+                format!(
+                    "{visits} visits each of {alone} node(s) and of {visitors} thread(s) of one, "
+                )
+            }
+        };
         format!(
-            "{clients} client(s) and {servers} server(s) of {threads} thread(s), \
+            "{visits}{clients} client(s) and {servers} server(s) of {threads} thread(s), \
              {requests} requests each, {responses} response(s) to each"
         )
     }
@@ -315,6 +324,7 @@ impl Concurrent {
         with(&|c| c.rushes /= 2);
         with(&|c| c.visits = 0);
         with(&|c| c.visitors = 1);
+        with(&|c| c.visitors = c.visitors.min(2));
         with(&|c| c.visits /= 2);
         with(&|c| c.late_server = false);
         with(&|c| c.early_leave = false);

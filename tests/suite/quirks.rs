@@ -1,13 +1,14 @@
 //! Known broken promises: every proof still proves what its file says, and only that.
 
-use std::{collections::BTreeSet, path::Path, time::Duration};
+use std::{collections::BTreeSet, fs, path::Path, time::Duration};
 
 use iox2_gauntlet::{
-    actor::version,
+    actor::{child::Executable, version},
     campaign,
     lockstep::{End, Position},
     model::quirk::Quirk,
     runner::{Runner, Venue},
+    scenario::Scenario,
 };
 
 use crate::jury::strict_runner;
@@ -57,6 +58,31 @@ fn every_proof_breaks_its_promise_in_the_affected_versions_and_none_in_others() 
     };
     let complaints: Vec<_> = Quirk::known().unwrap().iter().filter_map(complain).collect();
     assert!(complaints.is_empty(), "{}", complaints.join("\n"));
+}
+
+#[test]
+fn a_proof_that_may_take_several_tries_is_judged_until_it_shows_and_no_more_often() {
+    let dir = tempfile::tempdir().unwrap();
+    let log = dir.path().join("log");
+    let gauntlet = env!("CARGO_BIN_EXE_gauntlet");
+    // Every line is a scenario to be judged.
+    let script = format!("tee -a '{}' | '{gauntlet}' serve", log.display());
+    let counted =
+        Executable { path: "/bin/sh".into(), arguments: vec!["-c".into(), script.into()] };
+    let times = |quirk: &Quirk| {
+        fs::write(&log, "").unwrap();
+        let mut runner = Runner::new(counted.clone());
+        let end = campaign::judge_proof(&mut runner, quirk, &BTreeSet::new()).unwrap().outcome.end;
+        (end.promise(), fs::read_to_string(&log).unwrap().lines().count())
+    };
+    let known = Quirk::known().unwrap();
+    let quirk = known.iter().find(|quirk| quirk.id == "failed-response-loan-keeps-count").unwrap();
+    let shows = Quirk { tries: 3, ..quirk.clone() };
+    let kept = Quirk { scenario: Scenario::of_steps(Vec::new()), ..shows.clone() };
+    assert_eq!(times(&kept), (None, 3));
+    if campaign::active_quirks().unwrap().iter().any(|other| other.id == quirk.id) {
+        assert_eq!(times(&shows), (Some(quirk.promise), 1));
+    }
 }
 
 #[test]

@@ -2,15 +2,19 @@
 //! first, and somebody else the last.
 
 use std::{
-    sync::mpsc::{RecvTimeoutError, channel},
+    sync::{
+        atomic::Ordering,
+        mpsc::{RecvTimeoutError, channel},
+    },
     thread,
 };
 
 use iceoryx2::prelude::*;
 
-use super::{EndOnPanic, Event, GLANCE, Log, Setting, Share, Who};
+use super::{EndOnPanic, Event, GLANCE, Log, Setting, Share, Who, may_be_repeated, message_of};
 use crate::{
     actor::{
+        HostError,
         message::Payload,
         open::{self, Obtain},
         version,
@@ -18,9 +22,18 @@ use crate::{
     scenario::OpenMode,
 };
 
+/// To look takes time, in which nobody comes or goes.
+const LOOKS_EVERY: usize = 8;
+
 /// Lets all of them come as often as the traffic says: one with a node of its own for every
-/// port there will be, and some that share one.
-pub(super) fn all<S, Req, Res>(setting: &Setting, alive: &mut dyn FnMut()) -> Vec<Log>
+/// port there will be, and some that share one. Ends everything if one is refused.
+///
+/// # Errors
+/// If a thread panics.
+pub(super) fn all<S, Req, Res>(
+    setting: &Setting,
+    alive: &mut dyn FnMut(),
+) -> Result<Vec<Log>, HostError>
 where
     S: Share,
     Req: Payload + ?Sized,
@@ -29,45 +42,44 @@ where
 {
     let Setting { traffic, board, .. } = setting;
     if traffic.visits == 0 {
-        return Vec::new();
+        return Ok(Vec::new());
     }
-    let mut all: Vec<Vec<Event>> = Vec::new();
-    thread::scope(|scope| {
-        let (done, logs) = channel();
+    let alone = traffic.clients + traffic.servers;
+    let sharing = if S::SHARES { traffic.visitors } else { 1 };
+    let groups = thread::scope(|scope| {
+        let (done, all_are_done) = channel::<()>();
         let come_together = |visitors: usize| {
             let done = done.clone();
             move || {
+                let _done = done;
                 let _end = EndOnPanic(board);
-                // Whoever reads them is there until this one has ended.
-                let _ = done.send(with_node::<S, Req, Res>(setting, visitors));
+                with_node::<S, Req, Res>(setting, visitors, alone + sharing)
             }
         };
-        let alone = traffic.clients + traffic.servers;
-        let groups = std::iter::repeat_n(1, alone).chain([traffic.visitors]);
-        let threads: Vec<_> = groups.map(|group| scope.spawn(come_together(group))).collect();
+        let groups = std::iter::repeat_n(1, alone).chain([sharing]);
+        let groups: Vec<_> = groups.map(|group| scope.spawn(come_together(group))).collect();
         drop(done);
         let mut progress = 0;
-        loop {
-            let so_far = board.progress.load(std::sync::atomic::Ordering::Relaxed);
+        while all_are_done.recv_timeout(GLANCE) == Err(RecvTimeoutError::Timeout) {
+            let so_far = board.progress.load(Ordering::Relaxed);
             if std::mem::replace(&mut progress, so_far) != so_far {
                 alive();
             }
-            match logs.recv_timeout(GLANCE) {
-                Ok(logs) => all.extend(logs),
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => break,
-            }
         }
-        // A panic of a visitor goes on here, whose end is watched.
-        for visitor in threads {
-            visitor.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-        }
+        let join = |group: thread::ScopedJoinHandle<'_, Vec<Vec<Event>>>| {
+            group.join().map_err(|panic| HostError::Crashed(message_of(panic.as_ref())))
+        };
+        groups.into_iter().map(join).collect::<Result<Vec<_>, _>>()
+    })?;
+    let logs = (0..).zip(groups).flat_map(|(node, group)| {
+        let who = move |thread| Who::Visitor { node, thread };
+        (0..).map(who).zip(group)
     });
-    (0..).zip(all).map(|(thread, events)| (Who::Visitor { thread }, events)).collect()
+    Ok(logs.collect())
 }
 
-/// Lets so many come with one node, if they may share it.
-fn with_node<S, Req, Res>(setting: &Setting, visitors: usize) -> Vec<Vec<Event>>
+/// Lets so many of all the visitors come with one node.
+fn with_node<S, Req, Res>(setting: &Setting, visitors: usize, of: usize) -> Vec<Vec<Event>>
 where
     S: Share,
     Req: Payload + ?Sized,
@@ -75,13 +87,19 @@ where
     version::Builder<S, Req, Res>: Obtain<S, Req, Res>,
 {
     match NodeBuilder::new().config(&setting.config).create::<S>() {
-        Ok(node) => S::share_node(&node, visitors, &|node, _| come::<S, Req, Res>(setting, node)),
-        Err(error) => vec![vec![Event::NotCreated(format!("{error:?}"))]],
+        Ok(node) => {
+            S::share_node(&node, visitors, &|node, _| come::<S, Req, Res>(setting, node, of))
+        }
+        Err(error) => {
+            setting.board.end();
+            vec![vec![Event::NotCreated(format!("{error:?}"))]]
+        }
     }
 }
 
-/// Opens the service, looks now and then whether it exists, and lets it go, again and again.
-fn come<S, Req, Res>(setting: &Setting, node: &Node<S>) -> Vec<Event>
+/// Opens the service when all visitors are there, looks now and then whether it exists, and lets
+/// it go, again and again.
+fn come<S, Req, Res>(setting: &Setting, node: &Node<S>, visitors: usize) -> Vec<Event>
 where
     S: Service,
     Req: Payload + ?Sized,
@@ -90,21 +108,28 @@ where
 {
     let Setting { board, config, service, settings, traffic, .. } = setting;
     let _end = EndOnPanic(board);
-    let visit = |looks: bool| {
+    board.visitors.fetch_add(1, Ordering::AcqRel);
+    while board.visitors.load(Ordering::Acquire) < visitors && !board.is_over() {
+        thread::yield_now();
+    }
+    let mut log = Vec::new();
+    for turn in 0..traffic.visits {
+        if board.is_over() {
+            break;
+        }
         let builder = open::service::<S, Req, Res>(node, service);
-        let _open = open::with_settings(builder, settings).obtain(OpenMode::OpenOrCreate)?;
-        let pattern = MessagingPattern::RequestResponse;
-        let exists = looks.then(|| S::does_exist(service, config, pattern)).transpose();
-        exists.map_err(|error| format!("{error:?}"))
-    };
-    let turns = (0..traffic.visits).take_while(|_| !board.is_over());
-    let visits = turns.map(|turn| {
-        let visited = visit(turn % LOOKS_EVERY == 0);
+        let opened = open::with_settings(builder, settings).obtain(OpenMode::OpenOrCreate);
+        if opened.is_ok() && turn % LOOKS_EVERY == 0 {
+            let pattern = MessagingPattern::RequestResponse;
+            let exists = S::does_exist(service, config, pattern).map_err(|e| format!("{e:?}"));
+            log.push(Event::Exists(exists));
+        }
+        let opened = opened.map(drop);
+        if opened.as_ref().is_err_and(|error| !may_be_repeated(error)) {
+            board.end();
+        }
+        log.push(Event::Opened(opened));
         board.advance();
-        Event::Visited(visited)
-    });
-    visits.collect()
+    }
+    log
 }
-
-/// To look takes time, in which nobody comes or goes.
-const LOOKS_EVERY: usize = 8;

@@ -114,8 +114,8 @@ pub(super) static ALL: &[Sabotage] = &[
         what: "while others open a service and let it go it is gone for somebody who has it",
         trick: || {
             alter(|event| match event {
-                Event::Visited(Ok(Some(exists))) => {
-                    *exists = false;
+                Event::Exists(exists) => {
+                    *exists = Ok(false);
                     true
                 }
                 _ => false,
@@ -128,8 +128,8 @@ pub(super) static ALL: &[Sabotage] = &[
         what: "while others open a service and let it go somebody can neither open nor create it",
         trick: || {
             alter(|event| match event {
-                Event::Visited(visit) => {
-                    *visit = Err("ServiceInCorruptedState".to_owned());
+                Event::Opened(opened) => {
+                    *opened = Err("ServiceInCorruptedState".to_owned());
                     true
                 }
                 _ => false,

@@ -89,7 +89,8 @@ fn ideal(traffic: &Concurrent) -> Logs {
         log.push(Event::HandedOn(RESPONSE_LOANS, refused));
         logs.threads.push((server(s), log));
     }
-    logs.threads.push((Who::Visitor { thread: 0 }, vec![Event::Visited(Ok(Some(true)))]));
+    let visit = vec![Event::Exists(Ok(true)), Event::Opened(Ok(()))];
+    logs.threads.push((Who::Visitor { node: 0, thread: 0 }, visit));
     logs
 }
 
@@ -147,15 +148,19 @@ fn an_ideal_run_keeps_all_that_is_at_stake() {
 
 #[test]
 fn whoever_comes_and_goes_has_the_service_while_it_is_open() {
-    let visit = |visit: Result<Option<bool>, String>| {
-        move |logs: &mut Logs| {
-            let (at, events) = first(logs, VISITOR, |event| matches!(event, Event::Visited(_)));
-            events[at] = Event::Visited(visit);
+    let log = |event: Event| {
+        let verdict = verdict_on(|logs| logs.threads[VISITOR].1.push(event));
+        match verdict {
+            Verdict::Broken(_, breach) => Some(breach.promise),
+            _ => None,
         }
     };
-    assert_eq!(broken_by(visit(Ok(Some(false)))), Promise::ServiceIsListedWithItsNodes);
-    let refused = visit(Err("ServiceInCorruptedState".to_owned()));
-    assert_eq!(broken_by(refused), Promise::CreateAndOpen);
+    let refused = |error: &str| Event::Opened(Err(format!("RequestResponseOpenError({error})")));
+    assert_eq!(log(refused("ServiceInCorruptedState")), Some(Promise::CreateAndOpen));
+    assert_eq!(log(refused("SystemInFlux")), None);
+    let promise = Promise::ServiceIsListedWithItsNodes;
+    assert_eq!(log(Event::Exists(Ok(false))), Some(promise));
+    assert_eq!(log(Event::Exists(Err("InternalError".to_owned()))), Some(promise));
 }
 
 #[test]
