@@ -15,7 +15,7 @@ pub(super) fn concurrency() -> impl Strategy<Value = Scenario> {
     let few = || prop_oneof![3 => Just(1_usize), 3 => Just(2_usize), 1 => Just(3_usize)];
     let ports = (few(), few(), few(), strategy(), strategy());
     let rushes = select(vec![0, 100, 1000]);
-    let visits = (select(vec![0, 0, 10, 40]), select(vec![1, 2, 3, 8]));
+    let visits = (select(vec![0, 0, 20, 200]), select(vec![1, 2, 3, 8]));
     let churn = (1..4_usize, any::<bool>(), any::<bool>());
     let requests = prop_oneof![3 => 16..80_usize, 1 => Just(MANY_REQUESTS)];
     let responses = prop_oneof![3 => (1..5_usize, Just(false)), 1 => (2..40_usize, Just(true))];
