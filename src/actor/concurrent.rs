@@ -53,6 +53,13 @@ pub fn patience_in_ms() -> u64 {
 /// Which thread of which port.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Who {
+    /// Of nobody who has a port; they come before all others.
+    Visitor {
+        /// Which node it came with, counted from 0.
+        node: usize,
+        /// Which of those that share it.
+        thread: usize,
+    },
     /// Of a client.
     Client {
         /// Which client, counted from 0.
@@ -67,26 +74,6 @@ pub enum Who {
         /// Which of its threads.
         thread: usize,
     },
-    /// Without a port.
-    Visitor {
-        /// Which node it came with, counted from 0.
-        node: usize,
-        /// Which of those that share it.
-        thread: usize,
-    },
-}
-
-/// Whether an error says that somebody else is just creating or removing the service, which takes
-/// a while on a busy machine: `SystemInFlux`, `IsMarkedForDestruction` and their like
-/// (`service/builder/request_response.rs`).
-pub(crate) fn may_be_repeated(error: &str) -> bool {
-    let transient = [
-        "SystemInFlux",
-        "IsMarkedForDestruction",
-        "IsBeingCreatedByAnotherInstance",
-        "HangsInCreation",
-    ];
-    transient.iter().any(|name| error.contains(name))
 }
 
 /// What a thread did or saw.
@@ -216,8 +203,13 @@ struct Board {
 impl Board {
     /// Waits for those who open the service at the same time; later ones find it open.
     fn await_others(&self) {
-        self.started.fetch_add(1, Ordering::AcqRel);
-        while self.started.load(Ordering::Acquire) < self.starters && !self.is_over() {
+        self.await_all(&self.started, self.starters);
+    }
+
+    /// Waits until so many have come here.
+    fn await_all(&self, come: &AtomicUsize, all: usize) {
+        come.fetch_add(1, Ordering::AcqRel);
+        while come.load(Ordering::Acquire) < all && !self.is_over() {
             thread::yield_now();
         }
     }
@@ -266,6 +258,26 @@ struct Busy<'a>(&'a Board);
 impl Drop for Busy<'_> {
     fn drop(&mut self) {
         self.0.busy.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Tells whoever watches that something has happened since it was last asked.
+struct Pulse<'a, 'b> {
+    board: &'a Board,
+    seen: usize,
+    alive: &'b mut dyn FnMut(),
+}
+
+impl<'a, 'b> Pulse<'a, 'b> {
+    fn new(board: &'a Board, alive: &'b mut dyn FnMut()) -> Self {
+        Self { board, seen: 0, alive }
+    }
+
+    fn beat(&mut self) {
+        let progress = self.board.progress.load(Ordering::Relaxed);
+        if std::mem::replace(&mut self.seen, progress) != progress {
+            (self.alive)();
+        }
     }
 }
 
@@ -397,12 +409,9 @@ where
         });
     drop(setting);
     let mut over_since: Option<Instant> = None;
-    let mut progress = 0;
+    let mut pulse = Pulse::new(&board, alive);
     let have_all_ended = loop {
-        let so_far = board.progress.load(Ordering::Relaxed);
-        if std::mem::replace(&mut progress, so_far) != so_far {
-            alive();
-        }
+        pulse.beat();
         match received.recv_timeout(GLANCE) {
             Ok(logs) => all.threads.extend(logs),
             Err(RecvTimeoutError::Disconnected) => break true,
@@ -421,16 +430,19 @@ where
     all.threads.extend(received.try_iter().flatten());
     all.stuck = stuck.len();
     for handle in ended {
-        handle.join().map_err(|panic| HostError::Crashed(message_of(panic.as_ref())))?;
+        handle.join().map_err(crashed)?;
     }
     drop(keeper);
     all.threads.sort_by_key(|(who, _)| *who);
     Ok(all)
 }
 
-fn message_of(panic: &(dyn std::any::Any + Send)) -> String {
+/// The end of a thread that panicked.
+#[allow(clippy::needless_pass_by_value)] // as a thread that is joined gives it
+fn crashed(panic: Box<dyn std::any::Any + Send>) -> HostError {
     let text = panic.downcast_ref::<String>().map(String::as_str);
-    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("a panic").to_owned()
+    let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+    HostError::Crashed(text.unwrap_or("a panic").to_owned())
 }
 
 /// Ends everything when a thread unwinds: the others would wait for it.

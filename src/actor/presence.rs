@@ -104,7 +104,7 @@ pub(super) fn look<S: Service>(config: &Config, name: &ServiceName) -> Result<Pr
     let nodes = states.iter().filter(|state| is_ours(state)).count();
     let mut misstated = 0;
     for state in &states {
-        misstated += usize::from(!version::is_stated(config, state)?);
+        misstated += usize::from(!version::state_of_agrees(config, state)?);
     }
     Ok(Presence { exists, listed, nodes, dead, misstated, in_details, at_service: None })
 }
@@ -145,4 +145,30 @@ pub(super) fn nodes_of<S: Service, F: PortFactory<Service = S>>(
 ) -> Result<usize, String> {
     let states = all_of::<S>(|callback| factory.nodes(callback))?;
     Ok(states.iter().filter(|state| is_ours(state)).count())
+}
+
+#[cfg(all(test, iox2_at_least_0_10))]
+mod tests {
+    use super::*;
+    use crate::{actor::config_file, sandbox::Sandbox};
+
+    #[test]
+    fn a_node_that_is_gone_has_no_state_and_each_of_several_has_its_own() {
+        let sandbox = Sandbox::new().expect("a sandbox");
+        let path = sandbox.write_config("states", "").expect("a file");
+        let config = config_file::load(&path).expect("a config").config;
+        let create = || node::<ipc::Service>(&config).expect("a node");
+        let (first, second) = (create(), create());
+        let listed = || {
+            all_of::<ipc::Service>(|callback| Node::<ipc::Service>::list(&config, callback))
+                .expect("a list")
+        };
+        let agrees = |state| version::state_of_agrees(&config, state).expect("a state");
+        let both = listed();
+        assert_eq!((both.len(), both.iter().filter(|state| agrees(state)).count()), (2, 2));
+        drop(first);
+        assert_eq!(both.iter().filter(|state| agrees(state)).count(), 1);
+        drop(second);
+        assert!(!both.iter().any(agrees) && listed().is_empty());
+    }
 }

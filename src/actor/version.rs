@@ -255,7 +255,7 @@ pub(super) use own_active_requests;
 /// # Errors
 /// The error as `Debug` prints it.
 #[cfg(iox2_at_least_0_10)]
-pub fn is_stated<S: Service>(config: &Config, listed: &NodeState<S>) -> Result<bool, String> {
+pub fn state_of_agrees<S: Service>(config: &Config, listed: &NodeState<S>) -> Result<bool, String> {
     let stated = Node::<S>::state_of(config, *listed.node_id()).map_err(|e| format!("{e:?}"))?;
     let is_same = |stated: NodeState<S>| {
         stated.node_id() == listed.node_id()
@@ -264,12 +264,12 @@ pub fn is_stated<S: Service>(config: &Config, listed: &NodeState<S>) -> Result<b
     Ok(stated.is_some_and(is_same))
 }
 
-/// Nothing, before there was `Node::state_of`.
+/// There is no `Node::state_of` that could say something else.
 ///
 /// # Errors
 /// None.
 #[cfg(not(iox2_at_least_0_10))]
-pub fn is_stated<S: Service>(_: &Config, _: &NodeState<S>) -> Result<bool, String> {
+pub fn state_of_agrees<S: Service>(_: &Config, _: &NodeState<S>) -> Result<bool, String> {
     Ok(true)
 }
 

@@ -48,7 +48,7 @@ pub fn judge_proof(
     known: &BTreeSet<Switch>,
 ) -> Result<Judgement, HostError> {
     let mut judged = judge_proof_once(runner, quirk, known)?;
-    for _ in 1..quirk.tries {
+    for _ in 1..quirk.tries.get() {
         if judged.outcome.end.promise() == Some(quirk.promise) {
             break;
         }

@@ -164,8 +164,7 @@ impl<'a> Judge<'a> {
     }
 
     /// Puts a promise to the test with a scenario, so many times, but once where it does as
-    /// `expected`; where threads have to meet, until it shows or has not as often as its file
-    /// says. Where another promise is broken on the way, it is tried again with all
+    /// `expected`. Where another promise is broken on the way, it is tried again with all
     /// quirks lived with but its own.
     fn standing(
         &mut self,
@@ -173,21 +172,15 @@ impl<'a> Judge<'a> {
         expected: Option<bool>,
         times: usize,
     ) -> Result<Standing, HostError> {
-        let tries = case.quirk.map_or(1, |quirk| quirk.tries);
+        if let Some(tries) = case.quirk.map(|quirk| quirk.tries.get()).filter(|tries| *tries > 1) {
+            return self.standing_where_threads_meet(case, tries);
+        }
         let mut standings = Vec::new();
-        for _ in 0..times.max(tries) {
+        for _ in 0..times {
             let standing = self.standing_once(case)?;
-            let is_as_expected = if tries > 1 {
-                standing.is_broken()
-            } else {
-                expected == Some(standing.is_broken())
-            };
             // A hang takes its deadline each time.
-            let is_final =
-                is_as_expected || matches!(standing, Standing::Unsupported(_) | Standing::Hung(_));
-            if is_final && tries > 1 {
-                return Ok(standing);
-            }
+            let is_final = matches!(standing, Standing::Unsupported(_) | Standing::Hung(_))
+                || expected == Some(standing.is_broken());
             standings.push(standing);
             if is_final {
                 break;
@@ -199,6 +192,22 @@ impl<'a> Judge<'a> {
             Some(last) if shown == 0 || shown == of => last,
             _ => Standing::Flaky(shown, of),
         })
+    }
+
+    /// The same until it shows, or has not in so many tries.
+    fn standing_where_threads_meet(
+        &mut self,
+        case: &Case<'_>,
+        tries: usize,
+    ) -> Result<Standing, HostError> {
+        let mut standing = self.standing_once(case)?;
+        for _ in 1..tries {
+            if standing.is_broken() || matches!(standing, Standing::Unsupported(_)) {
+                break;
+            }
+            standing = self.standing_once(case)?;
+        }
+        Ok(standing)
     }
 
     fn standing_once(&mut self, case: &Case<'_>) -> Result<Standing, HostError> {

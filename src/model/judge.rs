@@ -484,7 +484,7 @@ fn allows(prediction: &Prediction, observation: &Observation) -> bool {
 }
 
 /// Whether the error, as `Debug` prints it, is or wraps the one called `name`.
-fn names(error: &str, name: &str) -> bool {
+pub(super) fn names(error: &str, name: &str) -> bool {
     error.split(|c: char| !c.is_alphanumeric()).any(|word| word == name)
 }
 

@@ -7,6 +7,7 @@
 use std::{
     borrow::Cow,
     collections::BTreeSet,
+    num::NonZeroUsize,
     path::{Path, PathBuf},
 };
 
@@ -233,7 +234,7 @@ pub struct Quirk {
     pub variant: Variant,
     /// How often the proof is judged until it shows: more than once where threads have to meet.
     #[serde(default = "once", skip_serializing_if = "is_once")]
-    pub tries: usize,
+    pub tries: NonZeroUsize,
     /// How the model lives with it, if the generators meet it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub switch: Option<Switch>,
@@ -241,13 +242,13 @@ pub struct Quirk {
     pub scenario: Scenario,
 }
 
-fn once() -> usize {
-    1
+fn once() -> NonZeroUsize {
+    NonZeroUsize::MIN
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref)] // serde passes references
-fn is_once(tries: &usize) -> bool {
-    *tries == 1
+fn is_once(tries: &NonZeroUsize) -> bool {
+    *tries == once()
 }
 
 impl Quirk {
@@ -282,5 +283,23 @@ impl Quirk {
         }
         quirks.sort_by(|a, b| a.id.cmp(&b.id));
         Ok(quirks)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scenario::Concurrent;
+
+    #[test]
+    fn visitors_share_a_node_unless_that_is_known_to_crash() {
+        let concurrent = Some(Concurrent { visits: 1, visitors: 3, ..Concurrent::default() });
+        let scenario = Scenario { concurrent, ..Scenario::of_steps(Vec::new()) };
+        let visitors = |quirks: &[Switch]| {
+            let steered = steered(&scenario, &quirks.iter().copied().collect()).into_owned();
+            steered.concurrent.map(|traffic| (traffic.visits, traffic.visitors))
+        };
+        assert_eq!(visitors(&[]), Some((1, 3)));
+        assert_eq!(visitors(&[Switch::SharedNodeMixesServices]), Some((1, 1)));
     }
 }

@@ -2,7 +2,9 @@
 //! broken on purpose. What other releases do is no matter for a quick test.
 
 use std::{
+    collections::BTreeSet,
     fs,
+    num::NonZeroUsize,
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     sync::atomic::AtomicBool,
@@ -14,12 +16,14 @@ use iox2_gauntlet::{
     actor::version,
     gate::{
         self, Build, Plan, Release,
+        judge::{Case, standings},
         matrix::matrix,
         mixed::{Reception, mixed},
         report::{GateReport, Policy, Word},
     },
-    model::Promise,
+    model::{Promise, quirk::Quirk},
     report,
+    scenario::Scenario,
 };
 use predicates::{prelude::PredicateBooleanExt as _, str::contains};
 
@@ -102,6 +106,32 @@ fn a_matrix_shows_the_known_quirks_where_their_files_say() {
     assert!(shows("response-reaches-another-client") || version::IOX2_VERSION != "0.10.0");
     let markdown = report::matrix::markdown(&report);
     assert!(markdown.contains("| response-reaches-another-client"), "{markdown}");
+}
+
+/// What only shows when threads meet may not show at once.
+#[test]
+fn a_case_that_may_take_several_tries_is_judged_until_it_shows_and_no_more_often() {
+    let dir = tempfile::tempdir().unwrap();
+    let (script, log) = (dir.path().join("counted"), dir.path().join("log"));
+    // Every line is a scenario to be judged.
+    let text = format!("#!/bin/sh\ntee -a '{}' | '{GAUNTLET}' \"$@\"\n", log.display());
+    fs::write(&script, text).unwrap();
+    fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
+    let (calm, no_switches) = (AtomicBool::new(false), BTreeSet::new());
+    let times = |quirk: &Quirk| {
+        fs::write(&log, "").unwrap();
+        let case = [Case::of_quirk(quirk, &no_switches)];
+        let standing = standings(&build(&script), &case, 2, &calm).unwrap().remove(0);
+        (standing.is_broken(), fs::read_to_string(&log).unwrap().lines().count())
+    };
+    let known = Quirk::known().unwrap();
+    let quirk = known.iter().find(|quirk| quirk.id == "failed-response-loan-keeps-count").unwrap();
+    let shows = Quirk { tries: NonZeroUsize::new(5).unwrap(), ..quirk.clone() };
+    let kept = Quirk { scenario: Scenario::of_steps(Vec::new()), ..shows.clone() };
+    assert_eq!(times(&kept), (false, 5));
+    if quirk.affects(&version::iceoryx2_version()) {
+        assert_eq!(times(&shows), (true, 1));
+    }
 }
 
 #[test]

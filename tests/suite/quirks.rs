@@ -1,6 +1,6 @@
 //! Known broken promises: every proof still proves what its file says, and only that.
 
-use std::{collections::BTreeSet, fs, path::Path, time::Duration};
+use std::{collections::BTreeSet, fs, num::NonZeroUsize, path::Path, time::Duration};
 
 use iox2_gauntlet::{
     actor::{child::Executable, version},
@@ -77,7 +77,7 @@ fn a_proof_that_may_take_several_tries_is_judged_until_it_shows_and_no_more_ofte
     };
     let known = Quirk::known().unwrap();
     let quirk = known.iter().find(|quirk| quirk.id == "failed-response-loan-keeps-count").unwrap();
-    let shows = Quirk { tries: 3, ..quirk.clone() };
+    let shows = Quirk { tries: NonZeroUsize::new(3).unwrap(), ..quirk.clone() };
     let kept = Quirk { scenario: Scenario::of_steps(Vec::new()), ..shows.clone() };
     assert_eq!(times(&kept), (None, 3));
     if campaign::active_quirks().unwrap().iter().any(|other| other.id == quirk.id) {

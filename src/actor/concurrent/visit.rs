@@ -2,16 +2,13 @@
 //! first, and somebody else the last.
 
 use std::{
-    sync::{
-        atomic::Ordering,
-        mpsc::{RecvTimeoutError, channel},
-    },
+    sync::mpsc::{RecvTimeoutError, channel},
     thread,
 };
 
 use iceoryx2::prelude::*;
 
-use super::{EndOnPanic, Event, GLANCE, Log, Setting, Share, Who, may_be_repeated, message_of};
+use super::{EndOnPanic, Event, GLANCE, Log, Pulse, Setting, Share, Who, crashed};
 use crate::{
     actor::{
         HostError,
@@ -26,7 +23,7 @@ use crate::{
 const LOOKS_EVERY: usize = 8;
 
 /// Lets all of them come as often as the traffic says: one with a node of its own for every
-/// port there will be, and some that share one. Ends everything if one is refused.
+/// port there will be, and some that share one. Who is refused comes no more.
 ///
 /// # Errors
 /// If a thread panics.
@@ -59,17 +56,12 @@ where
         let groups = std::iter::repeat_n(1, alone).chain([sharing]);
         let groups: Vec<_> = groups.map(|group| scope.spawn(come_together(group))).collect();
         drop(done);
-        let mut progress = 0;
+        let mut pulse = Pulse::new(board, alive);
         while all_are_done.recv_timeout(GLANCE) == Err(RecvTimeoutError::Timeout) {
-            let so_far = board.progress.load(Ordering::Relaxed);
-            if std::mem::replace(&mut progress, so_far) != so_far {
-                alive();
-            }
+            pulse.beat();
         }
-        let join = |group: thread::ScopedJoinHandle<'_, Vec<Vec<Event>>>| {
-            group.join().map_err(|panic| HostError::Crashed(message_of(panic.as_ref())))
-        };
-        groups.into_iter().map(join).collect::<Result<Vec<_>, _>>()
+        let ended = groups.into_iter().map(|group| group.join().map_err(crashed));
+        ended.collect::<Result<Vec<_>, _>>()
     })?;
     let logs = (0..).zip(groups).flat_map(|(node, group)| {
         let who = move |thread| Who::Visitor { node, thread };
@@ -98,7 +90,7 @@ where
 }
 
 /// Opens the service when all visitors are there, looks now and then whether it exists, and lets
-/// it go, again and again.
+/// it go, again and again until it is refused.
 fn come<S, Req, Res>(setting: &Setting, node: &Node<S>, visitors: usize) -> Vec<Event>
 where
     S: Service,
@@ -108,10 +100,7 @@ where
 {
     let Setting { board, config, service, settings, traffic, .. } = setting;
     let _end = EndOnPanic(board);
-    board.visitors.fetch_add(1, Ordering::AcqRel);
-    while board.visitors.load(Ordering::Acquire) < visitors && !board.is_over() {
-        thread::yield_now();
-    }
+    board.await_all(&board.visitors, visitors);
     let mut log = Vec::new();
     for turn in 0..traffic.visits {
         if board.is_over() {
@@ -124,11 +113,11 @@ where
             let exists = S::does_exist(service, config, pattern).map_err(|e| format!("{e:?}"));
             log.push(Event::Exists(exists));
         }
-        let opened = opened.map(drop);
-        if opened.as_ref().is_err_and(|error| !may_be_repeated(error)) {
-            board.end();
+        let is_refused = opened.is_err();
+        log.push(Event::Opened(opened.map(drop)));
+        if is_refused {
+            break;
         }
-        log.push(Event::Opened(opened));
         board.advance();
     }
     log

@@ -157,6 +157,7 @@ fn whoever_comes_and_goes_has_the_service_while_it_is_open() {
     };
     let refused = |error: &str| Event::Opened(Err(format!("RequestResponseOpenError({error})")));
     assert_eq!(log(refused("ServiceInCorruptedState")), Some(Promise::CreateAndOpen));
+    assert_eq!(log(refused("HangsInCreation")), Some(Promise::CreateAndOpen));
     assert_eq!(log(refused("SystemInFlux")), None);
     let promise = Promise::ServiceIsListedWithItsNodes;
     assert_eq!(log(Event::Exists(Ok(false))), Some(promise));

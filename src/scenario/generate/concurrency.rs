@@ -16,15 +16,16 @@ pub(super) fn concurrency() -> impl Strategy<Value = Scenario> {
     let ports = (few(), few(), few(), strategy(), strategy());
     let rushes = select(vec![0, 100, 1000]);
     let visits = (select(vec![0, 0, 20, 200]), select(vec![1, 2, 3, 8]));
+    let often = (rushes, visits);
     let churn = (1..4_usize, any::<bool>(), any::<bool>());
     let requests = prop_oneof![3 => 16..80_usize, 1 => Just(MANY_REQUESTS)];
     let responses = prop_oneof![3 => (1..5_usize, Just(false)), 1 => (2..40_usize, Just(true))];
-    let traffic = (requests, responses, 0..3_usize, churn, (rushes, visits));
+    let traffic = (requests, responses, 0..3_usize, churn, often);
     let lengths = (any::<u32>(), select(vec![64, 1000, 4096, 20_000]), select(vec![0, 1, 16, 100]));
     (settings(), ports, traffic, lengths).prop_map(|(service, ports, traffic, lengths)| {
         let (clients, servers, threads, client_strategy, server_strategy) = ports;
-        let (requests, (responses, overflow), hold, churn, (rushes, visits)) = traffic;
-        let (visits, visitors) = visits;
+        let (requests, (responses, overflow), hold, churn, often) = traffic;
+        let (rushes, (visits, visitors)) = often;
         let (turns, late_server, early_leave) = churn;
         let (seed, longest, hint) = lengths;
         let concurrent = Concurrent {
