@@ -118,6 +118,8 @@ pub enum Switch {
     /// Threads open the service at once with nodes of their own only: a node that is shared may
     /// note it twice, or one that is gone for the one that took its place.
     SharedNodeMixesServices,
+    /// No threads open the service and let it go all the time: some would be refused.
+    OpeningAtOnceIsRefused,
 }
 
 impl Switch {
@@ -162,11 +164,15 @@ pub fn steered<'a>(scenario: &'a Scenario, quirks: &BTreeSet<Switch>) -> Cow<'a,
         service.client_expired_connection_buffer = default.client_expired_connection_buffer;
         service.server_expired_connection_buffer = default.server_expired_connection_buffer;
     }
-    if quirks.contains(&Switch::SharedNodeMixesServices)
-        && scenario.concurrent.as_ref().is_some_and(|traffic| traffic.visitors > 1)
-        && let Some(traffic) = &mut scenario.to_mut().concurrent
-    {
-        traffic.visitors = 1;
+    if let Some(traffic) = scenario.concurrent.as_ref().filter(|traffic| traffic.visits > 0) {
+        let mut traffic = traffic.clone();
+        if quirks.contains(&Switch::SharedNodeMixesServices) {
+            traffic.visitors = 1;
+        }
+        if quirks.contains(&Switch::OpeningAtOnceIsRefused) {
+            traffic.visits = 0;
+        }
+        scenario.to_mut().concurrent = Some(traffic);
     }
     let payload = scenario.service.payload;
     if quirks.contains(&Switch::CreatedServiceKeepsZeros)
@@ -292,7 +298,7 @@ mod tests {
     use crate::scenario::Concurrent;
 
     #[test]
-    fn visitors_share_a_node_unless_that_is_known_to_crash() {
+    fn nobody_visits_as_is_known_to_crash_or_to_be_refused() {
         let concurrent = Some(Concurrent { visits: 1, visitors: 3, ..Concurrent::default() });
         let scenario = Scenario { concurrent, ..Scenario::of_steps(Vec::new()) };
         let visitors = |quirks: &[Switch]| {
@@ -301,5 +307,6 @@ mod tests {
         };
         assert_eq!(visitors(&[]), Some((1, 3)));
         assert_eq!(visitors(&[Switch::SharedNodeMixesServices]), Some((1, 1)));
+        assert_eq!(visitors(&[Switch::OpeningAtOnceIsRefused]), Some((0, 3)));
     }
 }
