@@ -22,6 +22,8 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod overlap;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
@@ -30,7 +32,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    actor::{Action, Host, HostError, Key, Observation},
+    actor::{Action, Host, HostError, Key, Observation, overlap::Hold},
     coverage::{Cell, Checks, Coverage, InFlight, Occasion, Situation, Whole},
     model::{
         Model, MostMapped, Prediction, Promise, Promises, Switch, concurrent,
@@ -187,6 +189,8 @@ pub fn run(
         performed: 0,
         skipped: 0,
         doom: None,
+        others: Vec::new(),
+        hold: None,
     };
     let end = run.all(scenario).err().unwrap_or(End::Kept);
     let coverage = run.checks.coverage();
@@ -211,6 +215,10 @@ struct Run<'a> {
     skipped: usize,
     /// When whoever performs the next step is killed, and who cleans up.
     doom: Option<(Moment, Nth)>,
+    /// Other states iceoryx2 may be in, after actions of which nobody knows which came first.
+    others: Vec<Model>,
+    /// How the next two steps meet, and the first of them.
+    hold: Option<(Hold, Option<(usize, Step)>)>,
 }
 
 impl Run<'_> {
@@ -221,12 +229,16 @@ impl Run<'_> {
         // Not a loop: an iterator that drives itself does not hand over steps one by one.
         scenario.all_steps().enumerate().try_for_each(|(i, step)| self.step(i, &step))?;
         self.skipped += usize::from(self.doom.take().is_some());
+        self.let_go()?;
         self.full_load()?;
         self.settle(scenario.settle)?;
         self.aftermath()
     }
 
     fn step(&mut self, index: usize, step: &Step) -> Result<(), End> {
+        if self.hold.is_some() || matches!(step, Step::HoldAmid { .. }) {
+            return self.step_of_two(index, step);
+        }
         if let Step::KillAmid { at, by } = *step {
             let doom = Some((at, by)).filter(|_| self.host.can_kill_amid());
             let unused = std::mem::replace(&mut self.doom, doom);
@@ -234,7 +246,7 @@ impl Run<'_> {
             return Ok(());
         }
         // Not taken out of its option: to move an action costs more than to find it.
-        let Some(action) = &self.model.resolve(step) else {
+        let Some(action) = &self.resolve(step) else {
             self.skipped += 1;
             return Ok(());
         };
@@ -272,15 +284,18 @@ impl Run<'_> {
     }
 
     fn take(&mut self, position: Position, action: &Action) -> Result<(), End> {
-        let prediction = self.model.predict(action);
+        let mut prediction = self.model.predict(action);
         let in_flight = InFlight::from(self.model.messages_in_flight());
         self.observer.before(position, action);
         let stopped = |error| End::Stopped { position, action: action.to_string(), error };
         let performed = self.host.perform(action.participant(&self.model), action);
         let observation = performed.as_ref().map_err(|error| stopped(error.clone()))?;
+        let judged = judge::judge(action, &prediction, observation).or_else(|breach| {
+            self.in_another_state(action, observation, &mut prediction).ok_or(breach)
+        });
         self.observer.after(position, &prediction, observation);
         let broken = |breach| End::Broken { position, action: action.to_string(), breach };
-        let judged = judge::judge(action, &prediction, observation).map_err(|mut breach| {
+        let judged = judged.map_err(|mut breach| {
             breach.promise = self.model.sharpen(action, observation, breach.promise);
             broken(breach)
         })?;
@@ -288,12 +303,10 @@ impl Run<'_> {
         let situation = Situation { step: Occasion::Step(action.into()), strategy, in_flight };
         let mut checked = match judged {
             Judged::Kept(promises) => promises.union(self.model.also_at_stake(action, observation)),
-            Judged::Sighted(switch) => {
-                *self.sightings.entry(switch).or_default() += 1;
-                Promises::default()
-            }
+            Judged::Sighted(switch) => self.sighted(switch),
         };
         self.model.apply(action, observation);
+        self.others_follow(action, observation);
         let audited = may_disturb_held_data(action).then(|| self.host.audit());
         let damage = match &audited {
             None => None,
@@ -313,6 +326,11 @@ impl Run<'_> {
                 observed: damage.what.to_string(),
             }))
         })
+    }
+
+    fn sighted(&mut self, switch: Switch) -> Promises {
+        *self.sightings.entry(switch).or_default() += 1;
+        Promises::default()
     }
 
     /// Loans as much as may be loaned on top of what is held, drops all messages, then brings
@@ -342,7 +360,7 @@ impl Run<'_> {
 
     fn load(&mut self, steps: &[Step], actions: &mut usize) -> Result<(), End> {
         for step in steps {
-            if let Some(action) = self.model.resolve(step) {
+            if let Some(action) = self.resolve(step) {
                 self.take(Position::FullLoad(*actions), &action)?;
                 *actions += 1;
             }

@@ -31,11 +31,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     actor::{
-        Action, Damage, Host, HostError, Key, Observation,
+        Action, Damage, Host, HostError, Key, Observation, Overlapped,
         child::{Child, Executable},
-        death,
+        overlap::Hold,
         presence::Aftermath,
         serve::{self, Note, Reply, Request, TracedStep, Tracer},
+        tracee,
         variant::Variant,
     },
     coverage::{Coverage, Whole},
@@ -79,7 +80,8 @@ impl Venue {
     /// The fewest processes in which no step of the scenario has to be left out.
     #[must_use]
     pub fn suited_to(scenario: &Scenario, variant: Variant) -> Self {
-        let apart = scenario.kills() && variant.crosses_processes();
+        let several = scenario.kills() || scenario.holds_amid();
+        let apart = several && variant.crosses_processes();
         Self { layout: if apart { Layout::Apart } else { Layout::Together }, variant }
     }
 
@@ -500,7 +502,35 @@ impl Host for ApartHost<'_> {
         true
     }
 
+    fn overlap(
+        &mut self,
+        actions: [(Key, &Action); 2],
+        hold: Hold,
+    ) -> Result<Overlapped, HostError> {
+        for (_, action) in actions {
+            if let Action::Join { new, .. } = action {
+                self.start(*new)?;
+            }
+        }
+        let nobody = |key| HostError::Harness(format!("participant {key} has no process"));
+        let [first, second] = actions.map(|(participant, _)| participant);
+        let mut children = [first, second].map(|key| (key, self.participants.remove(&key)));
+        let [(_, Some(one)), (_, Some(other))] = &mut children else { return Err(nobody(first)) };
+        let requests = actions.map(|(_, action)| Request::PerformMarked(action.clone()));
+        let both = [&requests[0], &requests[1]];
+        let (observations, met) =
+            Child::overlap([one, other], both, hold, self.deadline, self.interrupted)?;
+        let back = children.into_iter().filter_map(|(key, child)| Some((key, child?)));
+        self.participants.extend(back);
+        Ok(Overlapped { observations, met })
+    }
+
+    fn can_hold(&self) -> bool {
+        // The others may not know how.
+        std::ptr::eq(self.executables[0], self.executables[1]) && tracee::is_possible()
+    }
+
     fn can_kill_amid(&self) -> bool {
-        death::is_possible()
+        tracee::is_possible()
     }
 }

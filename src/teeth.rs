@@ -36,6 +36,10 @@ const SMALL_ENOUGH_TO_HANG: usize = 10;
 /// Scenarios tried at most to shrink the case of one saboteur.
 const SHRINK_BUDGET: usize = 600;
 
+/// How much longer it takes to catch a saboteur that only breaks in where participants meet: they
+/// do in every 32nd scenario, and the others cost nothing here.
+const BETWEEN_MEETINGS: u64 = 5;
+
 /// How to show teeth.
 #[derive(Debug, Clone)]
 pub struct Plan {
@@ -120,10 +124,14 @@ struct Hunt<'a> {
 
 impl Hunt<'_> {
     fn catch(mut self) -> Result<Catch, HostError> {
-        for index in 0..self.plan.patience {
+        let patience = self.plan.patience;
+        let patience = if self.sabotage.meets() { patience * BETWEEN_MEETINGS } else { patience };
+        for index in 0..patience {
             let scenario = scenario_of_run(self.plan.seed, index);
             // It takes long, and nothing would be wrong with it.
-            if scenario.concurrent.is_some() && !self.sabotage.meddles_at_once() {
+            if scenario.concurrent.is_some() && !self.sabotage.meddles_at_once()
+                || self.sabotage.meets() && !scenario.holds_amid()
+            {
                 continue;
             }
             let end = self.judge(&scenario)?.outcome.end;
@@ -146,6 +154,7 @@ impl Hunt<'_> {
 
     fn judge(&mut self, scenario: &Scenario) -> Result<Judgement, HostError> {
         let trial = match self.sabotage.breaks {
+            _ if self.sabotage.meets() => Trial::At(Venue::suited_to(scenario, Variant::Ipc)),
             Promise::StrategiesAgree => Trial::AgainstOtherStrategies,
             Promise::VariantsAgree => Trial::AgainstVariant(Variant::Local),
             Promise::DeadNodeIsListed | Promise::DeadNodeIsCleanedUp => {

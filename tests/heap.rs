@@ -84,7 +84,11 @@ fn what_a_service_takes_of_the_heap_it_gives_back() {
         let takes_long = |index: &u64| {
             matches!(
                 Family::of_turn(*index),
-                Family::Turnover | Family::Death | Family::Concurrency | Family::Neglect
+                Family::Turnover
+                    | Family::Death
+                    | Family::Overlap
+                    | Family::Concurrency
+                    | Family::Neglect
             )
         };
         let scenarios = (0..).filter(|index| !takes_long(index)).map(|n| scenario_of_run(1, n));

@@ -17,10 +17,12 @@ use std::{
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
-    HostError,
+    HostError, Observation,
     death::{self, Spares},
+    overlap::{self, Hold, Met},
     sabotage::Sabotage,
     serve::{Reply, Request},
+    tracee,
 };
 use crate::scenario::Moment;
 
@@ -208,7 +210,7 @@ impl Child {
         deadline: Duration,
         interrupted: &AtomicBool,
     ) -> Result<(), HostError> {
-        let pid = death::pid_of(&self.process);
+        let pid = tracee::pid_of(&self.process);
         let line = line_of(request)?;
         let mut stdin = self.stdin.as_ref();
         let begin = || {
@@ -226,14 +228,65 @@ impl Child {
                 Err(error) => Err(error),
             };
         }
-        let _ = self.process.kill();
-        death::wait_for_end(pid);
-        self.end();
+        self.end_traced();
         // It may have died of something else just before.
         match self.reply_while(|| false, deadline, interrupted) {
             Ok(Reply::Panicked(message)) => Err(HostError::Crashed(message)),
             _ => stopped,
         }
+    }
+
+    /// Asks two children to perform something each, the second amid the first, and says whether
+    /// it was.
+    ///
+    /// # Errors
+    /// As [`Self::ask`]; both are dead and reaped then.
+    pub fn overlap(
+        mut children: [&mut Self; 2],
+        requests: [&Request; 2],
+        hold: Hold,
+        deadline: Duration,
+        interrupted: &AtomicBool,
+    ) -> Result<([Observation; 2], bool), HostError> {
+        let pids = [0, 1].map(|which| tracee::pid_of(&children[which].process));
+        let lines = [line_of(requests[0])?, line_of(requests[1])?];
+        let begin = |which: usize| {
+            let stdin = children[which].stdin.as_mut();
+            let _ = stdin.map(|stdin| stdin.write_all(lines[which].as_bytes()));
+        };
+        let met = overlap::overlap(pids, hold, deadline, interrupted, begin);
+        let gone = match met {
+            Ok(Met::Gone(which)) => Some(which),
+            Ok(Met::Amid | Met::After) => None,
+            Err(error) => {
+                children.iter_mut().for_each(|child| child.end_traced());
+                return Err(error);
+            }
+        };
+        if let Some(which) = gone {
+            children[1 - which].end_traced();
+            let crashed = children[which].reply_while(|| false, deadline, interrupted);
+            children[which].end();
+            return Err(match crashed {
+                Ok(Reply::Panicked(message)) => HostError::Crashed(message),
+                Ok(reply) => HostError::Harness(format!("unexpected reply {reply:?}")),
+                Err(error) => error,
+            });
+        }
+        let mut observed =
+            |which: usize| match children[which].reply_while(|| false, deadline, interrupted)? {
+                Reply::Observed(observation) => Ok(observation),
+                Reply::Failed(error) => Err(error),
+                reply => Err(HostError::Harness(format!("unexpected reply {reply:?}"))),
+            };
+        Ok(([observed(0)?, observed(1)?], met == Ok(Met::Amid)))
+    }
+
+    /// Kills and reaps a child that may be traced.
+    fn end_traced(&mut self) {
+        let _ = self.process.kill();
+        tracee::wait_for_end(tracee::pid_of(&self.process));
+        self.end();
     }
 
     /// Lets the child end by itself, as it does once nothing is asked any more, and kills it

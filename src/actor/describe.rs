@@ -5,6 +5,16 @@ use std::fmt;
 use super::Action;
 use crate::scenario::Moment;
 
+impl fmt::Display for Moment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Call(calls) => write!(f, "file call {calls}"),
+            Self::Change(changes) => write!(f, "file change {changes}"),
+            Self::Instruction(steps) => write!(f, "instruction {steps}"),
+        }
+    }
+}
+
 /// One line: what is done to what.
 impl fmt::Display for Action {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -21,11 +31,6 @@ impl fmt::Display for Action {
                 write!(f, "participant {victim} is killed, {witness} cleans up")
             }
             Self::KillAmid { victim, witness, doing, at, .. } => {
-                let at = match at {
-                    Moment::Call(calls) => format!("file call {calls}"),
-                    Moment::Change(changes) => format!("file change {changes}"),
-                    Moment::Instruction(steps) => format!("instruction {steps}"),
-                };
                 write!(
                     f,
                     "participant {victim} is killed at {at} of this, {witness} cleans up: {doing}"

@@ -14,11 +14,11 @@ use super::{
     Action, Damage, Damaged, Host, HostError, Key, ListedPorts, Observation, ReportedSettings,
     arrival,
     concurrent::{self, Logs, Share},
-    death,
     element::{Header as _, Record, Triple, Value},
     message::{Payload, Wanted},
     open::Obtain,
     presence::{self, Aftermath, Presence},
+    tracee,
     variant::Variant,
     version,
 };
@@ -276,9 +276,9 @@ where
                 if let Action::Kill { witness, .. } = **doing {
                     let node = &object(&self.participants, witness)?.node;
                     self.visit(node);
-                    death::between_marks(|| self.clean_up(node))
+                    tracee::between_marks(|| self.clean_up(node))
                 } else {
-                    death::between_marks(|| self.perform(Key::default(), doing))?
+                    tracee::between_marks(|| self.perform(Key::default(), doing))?
                 }
             }
             Action::CreateClient { participant, new, strategy, hint, preallocate, active } => {

@@ -14,9 +14,11 @@ pub mod element;
 pub mod iox;
 pub mod message;
 mod open;
+pub mod overlap;
 pub mod presence;
 pub mod sabotage;
 pub mod serve;
+pub mod tracee;
 pub mod variant;
 pub mod version;
 
@@ -31,6 +33,7 @@ use crate::{
 
 use concurrent::Logs;
 use death::Spares;
+use overlap::Hold;
 use presence::{Aftermath, Presence};
 
 /// Names one object of a run: a participant, a port, a loan, a message held. Never
@@ -371,6 +374,15 @@ pub enum Observation {
     Refused(String),
 }
 
+/// What two actions returned that were performed at the same time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Overlapped {
+    /// Of each.
+    pub observations: [Observation; 2],
+    /// Whether the second began amid the first; otherwise it came after it.
+    pub met: bool,
+}
+
 /// A message that no longer reads as it did.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Damage {
@@ -466,6 +478,24 @@ pub trait Host {
     /// From now on every participant has another service as well, of its own and of no use, for
     /// as long as it is there.
     fn open_aside(&mut self) {}
+
+    /// Lets two participants perform an action each, the second amid the first.
+    ///
+    /// # Errors
+    /// If one of them did not return, or if nobody can be held here.
+    fn overlap(
+        &mut self,
+        actions: [(Key, &Action); 2],
+        _hold: Hold,
+    ) -> Result<Overlapped, HostError> {
+        let [_, (_, second)] = actions;
+        Err(HostError::Harness(format!("{second}: nobody can be held here amid something else")))
+    }
+
+    /// Whether a participant can be held amid an action.
+    fn can_hold(&self) -> bool {
+        false
+    }
 
     /// Whether a participant can be killed amid an action.
     fn can_kill_amid(&self) -> bool {

@@ -15,6 +15,7 @@ use super::{
     Action, ActionKind, Damage, Host, HostError, Key, Observation, iox,
     presence::Aftermath,
     sabotage::{Sabotage, Saboteur},
+    tracee::between_marks,
     variant::Variant,
 };
 use crate::{
@@ -58,6 +59,8 @@ pub enum Request {
     },
     /// Perform an action, as that participant.
     Perform(Action),
+    /// The same between two marks, see [`overlap`](super::overlap).
+    PerformMarked(Action),
     /// Re-read all payloads.
     Audit,
     /// Count the shared-memory objects that are mapped.
@@ -83,7 +86,7 @@ pub enum Reply {
     },
     /// To [`Request::Host`].
     Ready,
-    /// To [`Request::Perform`].
+    /// To [`Request::Perform`] and [`Request::PerformMarked`].
     Observed(Observation),
     /// To [`Request::Audit`].
     Audited(Vec<Damage>),
@@ -341,6 +344,10 @@ fn answer(
         }
         Request::Perform(action) => {
             Reply::Observed(host.as_mut().ok_or_else(nobody)?.0.perform(Key::default(), &action)?)
+        }
+        Request::PerformMarked(action) => {
+            let host = &mut host.as_mut().ok_or_else(nobody)?.0;
+            Reply::Observed(between_marks(|| host.perform(Key::default(), &action))?)
         }
         Request::Audit => Reply::Audited(host.as_mut().ok_or_else(nobody)?.0.audit()?),
         Request::MappedObjects => {

@@ -8,7 +8,7 @@ use std::{
 
 use super::{Campaign, CampaignError, Case};
 use crate::{
-    actor::{HostError, death, version},
+    actor::{HostError, tracee, version},
     model::{Switch, quirk::Quirk},
     runner::{Judgement, Runner, Venue},
     scenario::file::ScenarioFileError,
@@ -27,7 +27,8 @@ const PROOFS_AT_ONCE: usize = 4;
 /// If one of the compiled-in files is broken.
 pub fn active_quirks() -> Result<Vec<Quirk>, ScenarioFileError> {
     let version = version::iceoryx2_version();
-    let is_met = |quirk: &Quirk| quirk.affects(&version) && death::lacks(&quirk.scenario).is_none();
+    let is_met =
+        |quirk: &Quirk| quirk.affects(&version) && tracee::lacks(&quirk.scenario).is_none();
     Ok(Quirk::known()?.into_iter().filter(is_met).collect())
 }
 

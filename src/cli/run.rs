@@ -12,7 +12,7 @@ use anyhow::Context as _;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use iox2_gauntlet::{
-    actor::death,
+    actor::tracee,
     campaign::{self, Plan, Tally},
     exit::Exit,
     report::{junit, markdown, terminal},
@@ -69,8 +69,8 @@ pub(super) fn run(arguments: &RunArguments) -> anyhow::Result<Exit> {
         fail_fast: arguments.fail_fast,
     };
     eprintln!("judging {}, artefacts in {}", super::subject(), out.display());
-    if !death::is_possible() {
-        eprintln!("processes may not be traced here: nobody is killed amid a step");
+    if !tracee::is_possible() {
+        eprintln!("processes may not be traced here: nobody is killed or held amid a step");
     }
     let bar = progress_bar(arguments);
     let started = Instant::now();

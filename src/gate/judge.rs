@@ -19,9 +19,8 @@ use crate::{
     actor::{
         HostError,
         child::{Child, Executable, MOST_DEADLINES},
-        death,
         serve::TracedStep,
-        version,
+        tracee, version,
     },
     lockstep::{End, Position},
     model::{Promise, Switch, quirk::Quirk},
@@ -364,7 +363,7 @@ fn rule(runner: &mut Runner, brief: Brief) -> Result<Ruling, HostError> {
         trace: judged.trace,
         performed: judged.outcome.performed,
         lacks: version::lacks(&version::iceoryx2_version(), &scenario)
-            .or_else(|| death::lacks(&scenario))
+            .or_else(|| tracee::lacks(&scenario))
             .map(str::to_owned),
     })
 }

@@ -1,11 +1,11 @@
 //! What happens if all goes well: what is allowed first.
 
-use super::{Expected, Model};
+use super::{Expected, Model, judge::reported_as};
 use crate::actor::{Action, Observation, PortId, Received};
 
 impl Model {
     /// What is observed if an action goes well.
-    pub(super) fn ideal(&self, action: &Action) -> Observation {
+    pub(crate) fn ideal(&self, action: &Action) -> Observation {
         match (action, self.predict(action).allowed.swap_remove(0)) {
             (
                 Action::CreateClient { new, hint, .. } | Action::CreateServer { new, hint, .. },
@@ -33,7 +33,29 @@ impl Model {
             }),
             (_, Expected::Nothing) => Observation::Nothing,
             (_, Expected::Refused(error)) => Observation::Refused(error.to_owned()),
-            _ => Observation::Done,
+            (_, Expected::Pending { connected, has_response, servers }) => Observation::Pending {
+                connected: connected.unwrap_or_default(),
+                has_response: has_response.unwrap_or_default(),
+                servers,
+            },
+            (_, Expected::Active { connected, hint }) => Observation::Active {
+                connected: connected.unwrap_or_default(),
+                hint: hint.unwrap_or_default(),
+            },
+            (_, Expected::Server { has_requests }) => {
+                Observation::Server { has_requests: has_requests.unwrap_or_default() }
+            }
+            (_, Expected::CleanedUp { dead }) => {
+                Observation::CleanedUp { dead, cleaned: dead, failed: 0, left: 0 }
+            }
+            (_, Expected::Service { clients, servers, settings, .. }) => Observation::Service {
+                clients: *clients.count().start(),
+                servers: *servers.count().start(),
+                settings: Box::new(reported_as(&settings)),
+                listed: None,
+                presence: None,
+            },
+            (_, Expected::Done | Expected::PortCreated { .. }) => Observation::Done,
         }
     }
 }

@@ -443,7 +443,7 @@ pub fn judge_aftermath(aftermath: &Aftermath) -> Result<(), Breach> {
     }
 }
 
-fn reported_as(settings: &Settings) -> ReportedSettings {
+pub(super) fn reported_as(settings: &Settings) -> ReportedSettings {
     ReportedSettings {
         limits: [
             settings.max_clients,

@@ -36,6 +36,7 @@ mod expired;
 mod gone;
 mod ideal;
 pub mod judge;
+pub(crate) mod overlap;
 mod predict;
 pub mod promise;
 mod promises;
@@ -84,7 +85,7 @@ pub const SHORTEST_OVERFLOWING: usize = 1 << 48;
 ///
 /// What exists at a time is little and looked up at every step: maps of it are sorted
 /// vectors.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Model {
     settings: Settings,
     /// Known quirks this run lives with.
@@ -160,14 +161,14 @@ pub struct Model {
 }
 
 /// Node and service handle of one participant.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 struct Participant {
     /// It still holds its node and its handle.
     present: bool,
 }
 
 /// A client or a server.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 struct Port {
     participant: Key,
     id: PortId,
@@ -189,14 +190,14 @@ struct Port {
     growths: usize,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 struct LoanedRequest {
     client: Key,
     id: MessageId,
     len: usize,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 struct Pending {
     client: Key,
     /// `number_of_server_connections`, as observed.
@@ -211,7 +212,7 @@ struct Pending {
 }
 
 /// What one server can still do for a pending response.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 struct Target {
     state: TargetState,
     /// Responses sent and not yet received, oldest first.
@@ -230,7 +231,7 @@ enum TargetState {
     Unspecified,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 struct QueuedRequest {
     pending: Key,
     id: MessageId,
@@ -242,7 +243,7 @@ struct QueuedRequest {
     orphan: bool,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 struct QueuedResponse {
     id: MessageId,
     len: usize,
@@ -252,7 +253,7 @@ struct QueuedResponse {
     risks: BTreeSet<Switch>,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 struct Active {
     server: Key,
     client: Key,
@@ -262,7 +263,7 @@ struct Active {
     failed_loans: usize,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 struct LoanedResponse {
     active: Key,
     server: Key,
@@ -272,7 +273,7 @@ struct LoanedResponse {
     len: usize,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 struct HeldResponse {
     client: Key,
     server: Key,

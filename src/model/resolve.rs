@@ -97,8 +97,8 @@ impl Model {
                 let victim = *self.dead.first()?;
                 Action::Kill { victim, witness: self.witness_of(&[victim], by)? }
             }
-            // It says how the next one is performed, see `killed_amid`.
-            Step::KillAmid { .. } => return None,
+            // It says how the next one is performed, see `killed_amid` and `resolve_both`.
+            Step::KillAmid { .. } | Step::HoldAmid { .. } => return None,
             Step::CreateClient { participant, strategy, hint, preallocate, active } => {
                 let participant = self.participant(participant)?;
                 if self.quirks.contains(&Switch::RecycledSlotGetsOldConnection)

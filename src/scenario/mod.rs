@@ -38,6 +38,7 @@ pub mod concurrent;
 pub mod file;
 pub(crate) mod full_load;
 pub mod generate;
+mod object;
 mod settings;
 pub mod shrink;
 mod step;
@@ -140,6 +141,12 @@ impl Scenario {
     #[must_use]
     pub fn kills_amid(&self) -> bool {
         self.has(|step| matches!(step, Step::KillAmid { .. }))
+    }
+
+    /// Whether somebody is held amid a step.
+    #[must_use]
+    pub fn holds_amid(&self) -> bool {
+        self.has(|step| matches!(step, Step::HoldAmid { .. }))
     }
 
     fn has(&self, is_one: impl Fn(&Step) -> bool) -> bool {

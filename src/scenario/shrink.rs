@@ -5,7 +5,9 @@
 
 use std::{collections::HashSet, mem::discriminant};
 
-use super::{Concurrent, LoanForm, Nth, Repeat, Scenario, Settings, SettleOrder, Step, Strategy};
+use super::{
+    Concurrent, LoanForm, Repeat, Scenario, Settings, SettleOrder, Step, Strategy, object::made_by,
+};
 
 /// Rounds over all kinds of simplification at most; later ones gain little.
 const PASSES: usize = 6;
@@ -144,7 +146,7 @@ fn drop_objects(list: List, best: &mut Scenario, attempt: &mut Attempt<'_>) {
         let without = |steps: &mut Vec<Step>| {
             steps.remove(maker);
             for step in &mut steps[maker..] {
-                if let Some((named, index)) = named_by(step)
+                if let Some((named, index)) = step.names()
                     && named == object
                     && *index > 0
                 {
@@ -264,78 +266,16 @@ fn simpler_steps(step: &Step) -> Vec<Step> {
         });
     }
     with(&|step| {
-        if let Some((_, index)) = named_by(step) {
+        if let Some((_, index)) = step.names() {
             *index = 0;
         }
     });
     with(&|step| {
-        if let Some((_, index)) = named_by(step) {
+        if let Some((_, index)) = step.names() {
             *index -= index.signum();
         }
     });
     simpler
-}
-
-/// What a step names by its index.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Object {
-    Participant,
-    Client,
-    Server,
-    LoanedRequest,
-    Pending,
-    Active,
-    LoanedResponse,
-    Response,
-}
-
-/// The object a step makes.
-fn made_by(step: &Step) -> Option<Object> {
-    match step {
-        Step::Join { .. } => Some(Object::Participant),
-        Step::CreateClient { .. } => Some(Object::Client),
-        Step::CreateServer { .. } => Some(Object::Server),
-        Step::LoanRequest { .. } => Some(Object::LoanedRequest),
-        Step::SendRequest { .. } => Some(Object::Pending),
-        Step::ReceiveRequest { .. } => Some(Object::Active),
-        Step::LoanResponse { .. } => Some(Object::LoanedResponse),
-        Step::ReceiveResponse { .. } => Some(Object::Response),
-        _ => None,
-    }
-}
-
-/// The object a step names, and the index by which it does.
-fn named_by(step: &mut Step) -> Option<(Object, &mut Nth)> {
-    match step {
-        Step::Join { .. } | Step::KillAmid { .. } | Step::CleanUp { .. } => None,
-        Step::Leave { participant: index }
-        | Step::Kill { participant: index, .. }
-        | Step::Die { participant: index }
-        | Step::CreateClient { participant: index, .. }
-        | Step::CreateServer { participant: index, .. }
-        | Step::InspectService { participant: index } => Some((Object::Participant, index)),
-        Step::DropClient { client: index }
-        | Step::LoanRequest { client: index, .. }
-        | Step::UpdateClient { client: index } => Some((Object::Client, index)),
-        Step::DropServer { server: index }
-        | Step::ReceiveRequest { server: index }
-        | Step::InspectServer { server: index }
-        | Step::UpdateServer { server: index } => Some((Object::Server, index)),
-        Step::SendRequest { request: index } | Step::DropRequest { request: index } => {
-            Some((Object::LoanedRequest, index))
-        }
-        Step::ReceiveResponse { pending: index }
-        | Step::DropPending { pending: index }
-        | Step::InspectPending { pending: index }
-        | Step::HintDisconnect { pending: index } => Some((Object::Pending, index)),
-        Step::LoanResponse { active: index, .. }
-        | Step::DropActive { active: index }
-        | Step::InspectActive { active: index } => Some((Object::Active, index)),
-        Step::SendResponse { response: index } | Step::DropLoanedResponse { response: index } => {
-            Some((Object::LoanedResponse, index))
-        }
-        Step::DropResponse { response: index } => Some((Object::Response, index)),
-    }
 }
 
 /// Does without the concurrent traffic, or with less of it.

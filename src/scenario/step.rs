@@ -78,7 +78,7 @@ impl Requirement {
     }
 }
 
-/// Where amid a step its process is killed; one that has less to do is killed after it.
+/// Where amid a step its process is killed or held; one that has less to do has done it then.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Moment {
@@ -156,6 +156,17 @@ pub enum Step {
         /// Which of the others cleans up.
         #[serde(default)]
         by: Nth,
+    },
+    /// Whoever performs the next step is held amid it while another participant performs the one
+    /// after. Where they share a process, where one participant does both, and where the second
+    /// is not possible before the first or after it, one is simply done after the other.
+    HoldAmid {
+        /// When the first is held.
+        at: Moment,
+        /// When the second is held in turn, until the first is done, unless it only asks. Without
+        /// it the first goes on when the second is done, or waits.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        then: Option<Moment>,
     },
     /// A participant creates a client.
     CreateClient {

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use iox2_gauntlet::{
-    actor::{HostError, death},
+    actor::{HostError, tracee},
     lockstep::{End, Position},
     model::{Promise, quirk::Quirk},
     runner::Layout,
@@ -42,10 +42,10 @@ fn with_death(at: Moment, doing: Step, asks: bool) -> Scenario {
 
 /// Where processes may not be traced nobody dies amid a step.
 fn cannot_trace() -> bool {
-    if !death::is_possible() {
+    if !tracee::is_possible() {
         eprintln!("left out: processes may not be traced here");
     }
-    !death::is_possible()
+    !tracee::is_possible()
 }
 
 /// Whoever dies at one of these moments amid one of these steps is cleaned up after.

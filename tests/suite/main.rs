@@ -20,6 +20,7 @@ mod interrupted;
 mod jury;
 mod killed;
 mod many_growths;
+mod overlap;
 mod port_limits;
 mod quirks;
 mod teeth;

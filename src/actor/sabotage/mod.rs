@@ -11,6 +11,7 @@ mod delivery;
 mod leaks;
 mod limits;
 mod loans;
+mod meetings;
 mod openings;
 mod origins;
 mod overflow;
@@ -61,6 +62,7 @@ impl Sabotage {
             limits::ALL,
             answers::ALL,
             at_once::ALL,
+            meetings::ALL,
             openings::ALL,
             presence::ALL,
         ];
@@ -73,6 +75,12 @@ impl Sabotage {
     #[must_use]
     pub fn meddles_at_once(&self) -> bool {
         at_once::ALL.iter().any(|other| other.id == self.id)
+    }
+
+    /// Whether it only breaks in where two participants are amid something.
+    #[must_use]
+    pub fn meets(&self) -> bool {
+        meetings::ALL.iter().any(|other| other.id == self.id)
     }
 
     /// The one of this name.

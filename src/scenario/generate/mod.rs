@@ -19,6 +19,7 @@
 //! In a property test, [`Family::scenarios`] is the strategy; see the [crate] for one.
 
 mod concurrency;
+mod overlap;
 mod phrases;
 mod piles;
 mod values;
@@ -74,11 +75,13 @@ pub enum Family {
     Death,
     /// Threads that send, answer and grow at the same time.
     Concurrency,
+    /// Participants that are held amid what they do, while others do something else.
+    Overlap,
 }
 
 impl Family {
     /// All families, in the order they take turns.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Growth,
         Self::Interleaving,
         Self::Churn,
@@ -89,6 +92,7 @@ impl Family {
         Self::Neglect,
         Self::Death,
         Self::Concurrency,
+        Self::Overlap,
     ];
 
     /// Its name in reports.
@@ -97,8 +101,8 @@ impl Family {
         format!("{self:?}").to_lowercase()
     }
 
-    /// The family of the `index`-th scenario of a run. Turnovers, many growths, deaths, which
-    /// take processes, and concurrent traffic take much longer than the others and have their
+    /// The family of the `index`-th scenario of a run. Turnovers, many growths, deaths and overlaps,
+    /// which take processes, and concurrent traffic take much longer than the others and have their
     /// turn accordingly seldom.
     #[must_use]
     pub fn of_turn(index: u64) -> Self {
@@ -113,6 +117,9 @@ impl Family {
         }
         if index % 64 == 3 {
             return Self::Concurrency;
+        }
+        if index % 32 == 27 {
+            return Self::Overlap;
         }
         match index % 8 {
             0 => Self::Growth,
@@ -137,6 +144,7 @@ impl Family {
             Self::Neglect => neglect().boxed(),
             Self::Death => death().boxed(),
             Self::Concurrency => concurrency::concurrency().boxed(),
+            Self::Overlap => overlap::overlap().boxed(),
         }
     }
 }

@@ -41,7 +41,7 @@ pub(super) fn create_server() -> impl Strategy<Value = Step> + Clone {
     )
 }
 
-fn loan_request() -> impl Strategy<Value = Step> + Clone {
+pub(super) fn loan_request() -> impl Strategy<Value = Step> + Clone {
     (index(), any_length(), form()).prop_map(|(client, len, form)| Step::LoanRequest {
         client,
         len,
@@ -157,7 +157,7 @@ pub(super) fn watching() -> BoxedStrategy<Vec<Step>> {
             let sent = [loan, Step::SendRequest { request: -1 }];
             sent.into_iter().chain(received).chain([ask]).chain(answered).collect()
         }),
-        1 => (index(), loan_request(), any::<bool>()).prop_map(move |(server, loan, leaves)| {
+        2 => (index(), loan_request(), any::<bool>()).prop_map(move |(server, loan, leaves)| {
             let hint = [Step::HintDisconnect { pending: -1 }];
             let change = hint.into_iter().chain(leaves.then_some(Step::DropPending { pending: -1 }));
             let sent =
@@ -236,6 +236,23 @@ pub(super) fn mourning() -> BoxedStrategy<Vec<Step>> {
         .boxed()
 }
 
+/// What is done between calls of the system.
+fn in_between() -> impl Strategy<Value = Step> + Clone {
+    prop_oneof![
+        2 => loan_request(),
+        2 => loan_response(),
+        3 => index().prop_map(|request| Step::SendRequest { request }),
+        3 => index().prop_map(|response| Step::SendResponse { response }),
+        3 => index().prop_map(|server| Step::ReceiveRequest { server }),
+        3 => index().prop_map(|pending| Step::ReceiveResponse { pending }),
+        1 => index().prop_map(|pending| Step::DropPending { pending }),
+        1 => index().prop_map(|active| Step::DropActive { active }),
+        1 => index().prop_map(|response| Step::DropResponse { response }),
+        1 => index().prop_map(|client| Step::UpdateClient { client }),
+        1 => index().prop_map(|server| Step::UpdateServer { server }),
+    ]
+}
+
 /// Somebody is killed amid what they do: while they come, go, make a port or grow, at a call;
 /// while they send or receive, in between as well.
 pub(super) fn dying() -> BoxedStrategy<Vec<Step>> {
@@ -255,19 +272,6 @@ pub(super) fn dying() -> BoxedStrategy<Vec<Step>> {
         2 => index().prop_map(|client| Step::DropClient { client }),
         2 => index().prop_map(|server| Step::DropServer { server }),
     ];
-    let in_between = prop_oneof![
-        2 => loan_request(),
-        2 => loan_response(),
-        3 => index().prop_map(|request| Step::SendRequest { request }),
-        3 => index().prop_map(|response| Step::SendResponse { response }),
-        3 => index().prop_map(|server| Step::ReceiveRequest { server }),
-        3 => index().prop_map(|pending| Step::ReceiveResponse { pending }),
-        1 => index().prop_map(|pending| Step::DropPending { pending }),
-        1 => index().prop_map(|active| Step::DropActive { active }),
-        1 => index().prop_map(|response| Step::DropResponse { response }),
-        1 => index().prop_map(|client| Step::UpdateClient { client }),
-        1 => index().prop_map(|server| Step::UpdateServer { server }),
-    ];
     let clean_up = (index(), index()).prop_map(|(participant, by)| Step::Kill { participant, by });
     let nth_of_clean_up = prop_oneof![
         4 => (0..30_u32).prop_map(Moment::Change),
@@ -275,7 +279,7 @@ pub(super) fn dying() -> BoxedStrategy<Vec<Step>> {
     ];
     let amid_clean_up = (nth_of_clean_up, clean_up);
     let last =
-        prop_oneof![5 => (nth_call, in_calls), 5 => (moment, in_between), 2 => amid_clean_up];
+        prop_oneof![5 => (nth_call, in_calls), 5 => (moment, in_between()), 2 => amid_clean_up];
     (last, index(), successor(), index(), index())
         .prop_map(|((at, step), by, next, ask, one)| {
             let asks = [

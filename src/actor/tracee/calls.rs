@@ -20,7 +20,7 @@ use super::Spares;
 pub(super) const ARE_KNOWN: bool = cfg!(any(target_arch = "x86_64", target_arch = "aarch64"));
 
 /// What a process has begun and not ended.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub(super) struct Halfway {
     /// The permissions each file was made with that is there and does not have its last ones yet,
     /// which is how iceoryx2 tells others that it is complete.
@@ -56,6 +56,7 @@ pub(super) struct Call {
     deed: Deed,
     is_about_files: bool,
     changes: bool,
+    waits: bool,
 }
 
 /// What it does that others may meet half done.
@@ -103,8 +104,14 @@ impl Call {
         self.changes
     }
 
+    /// Whether it gives way to others until they have done something.
+    pub(super) fn waits(&self) -> bool {
+        self.waits
+    }
+
     fn of(pid: Pid, number: c_long, arguments: [u64; 4]) -> Option<Self> {
         let [first, second, third, fourth] = arguments;
+        let waits = waits(number, second);
         let makes = |flags: u64, mode| {
             let creates = flags & u64::from(OFlag::O_CREAT.bits().cast_unsigned()) != 0;
             if creates { Deed::Makes { mode } } else { Deed::Other }
@@ -126,6 +133,10 @@ impl Call {
             libc::SYS_mkdir | libc::SYS_chmod | libc::SYS_rename => (Of::Path(first), Deed::Other),
             #[cfg(target_arch = "x86_64")]
             libc::SYS_unlink | libc::SYS_rmdir => (Of::Path(first), removes),
+            _ if waits => {
+                let deed = Deed::Other;
+                return Some(Self { deed, is_about_files: false, changes: false, waits });
+            }
             _ => return None,
         };
         let changes = match number {
@@ -143,13 +154,35 @@ impl Call {
             Deed::Removes { .. } => Deed::Removes { is_last: is_last(&path) },
             deed => deed,
         };
-        Some(Self { deed, is_about_files: !is_of_machine(&path), changes })
+        Some(Self { deed, is_about_files: !is_of_machine(&path), changes, waits })
+    }
+}
+
+/// Whether a process gives way to others by this call, of which `how` is the second argument.
+fn waits(number: c_long, how: u64) -> bool {
+    let is_one_of =
+        |all: &[libc::c_int]| all.iter().any(|&one| how == u64::from(one.cast_unsigned()));
+    let unflagged = how & !u64::from(FUTEX_FLAGS.cast_unsigned());
+    match number {
+        libc::SYS_nanosleep | libc::SYS_clock_nanosleep | libc::SYS_sched_yield => true,
+        libc::SYS_futex => {
+            FUTEX_WAITS.iter().any(|&one| unflagged == u64::from(one.cast_unsigned()))
+        }
+        libc::SYS_fcntl => is_one_of(&[libc::F_SETLKW, libc::F_OFD_SETLKW]),
+        libc::SYS_flock => true,
+        _ => false,
     }
 }
 
 /// What `fcntl` is told to set a lock.
 const LOCKS: [libc::c_int; 4] =
     [libc::F_SETLK, libc::F_SETLKW, libc::F_OFD_SETLK, libc::F_OFD_SETLKW];
+
+const FUTEX_FLAGS: libc::c_int = libc::FUTEX_PRIVATE_FLAG | libc::FUTEX_CLOCK_REALTIME;
+
+/// What a futex is told to wait for.
+const FUTEX_WAITS: [libc::c_int; 3] =
+    [libc::FUTEX_WAIT, libc::FUTEX_WAIT_BITSET, libc::FUTEX_LOCK_PI];
 
 /// Whether a path is none of a program's own: pipes and the like, configuration, libraries.
 fn is_of_machine(path: &Path) -> bool {
@@ -237,7 +270,7 @@ mod tests {
     use super::*;
 
     fn call(deed: Deed) -> Call {
-        Call { deed, is_about_files: true, changes: true }
+        Call { deed, is_about_files: true, changes: true, waits: false }
     }
 
     fn permits(mode: u64) -> Call {
@@ -321,5 +354,24 @@ mod tests {
         let of_machine = c"/proc/self/status".as_ptr().addr() as u64;
         let opened = Call::of(this, libc::SYS_openat, [0, of_machine, 0, 0]);
         assert!(opened.is_some_and(|call| !call.is_about_files()));
+    }
+
+    #[test]
+    fn who_gives_way_is_told_from_who_goes_on() {
+        let waits = |number, how: libc::c_int| waits(number, u64::from(how.cast_unsigned()));
+        assert!(waits(libc::SYS_sched_yield, 0) && waits(libc::SYS_clock_nanosleep, 0));
+        let private = libc::FUTEX_PRIVATE_FLAG;
+        for (how, expected) in [
+            (libc::FUTEX_WAIT | private, true),
+            (libc::FUTEX_WAIT_BITSET | private | libc::FUTEX_CLOCK_REALTIME, true),
+            (libc::FUTEX_WAKE | private, false),
+        ] {
+            assert_eq!(waits(libc::SYS_futex, how), expected, "{how}");
+        }
+        assert!(waits(libc::SYS_fcntl, libc::F_SETLKW) && !waits(libc::SYS_fcntl, libc::F_SETLK));
+        assert!(!waits(libc::SYS_openat, 0));
+        let this = Pid::this();
+        let slept = Call::of(this, libc::SYS_nanosleep, [0; 4]).expect("a call that waits");
+        assert!(slept.waits() && !slept.is_about_files() && !slept.changes());
     }
 }

@@ -1,0 +1,311 @@
+//! Two actions at the same time: whatever each returned, it is as if one had come after the other.
+//!
+//! No promise is made for one participant only as long as no other does anything. So every promise
+//! is held against both orders, and what neither order allows is a breach. What follows is held
+//! against every state that came of an order that is allowed.
+
+use super::{
+    Model, Prediction,
+    judge::{self, Breach, Judged},
+};
+use crate::{
+    actor::{Action, Observation},
+    scenario::{OpenMode, Step},
+};
+
+/// The state an action met, what it might have returned then, and what was made of what it did.
+type Verdict = (Model, Prediction, Judged);
+
+/// What an order of two actions came to.
+#[derive(Debug)]
+pub struct World {
+    /// The state after both.
+    pub model: Model,
+    /// For each action, in the order they were given; nothing if what it returned is left open.
+    pub judged: [Option<Verdict>; 2],
+}
+
+impl World {
+    /// Whether a known quirk had to be lived with.
+    pub(crate) fn shows_quirk(&self) -> bool {
+        let sighted = |(_, _, judged): &Verdict| matches!(judged, Judged::Sighted(_));
+        self.judged.iter().flatten().any(sighted)
+    }
+}
+
+/// Indices that are tried: a step may need another one where there is one object more or less.
+const INDICES: i32 = 12;
+
+impl Model {
+    /// What two steps come to that are taken at the same time; `None` if one of them cannot be, or
+    /// if one would come to something else after the other.
+    pub(crate) fn resolve_both(&mut self, steps: [&Step; 2]) -> Option<[Action; 2]> {
+        let before = self.clone();
+        let mut both = self.clone();
+        let first = both.resolve(steps[0])?;
+        let between = both.clone();
+        let second = both.resolve(steps[1])?;
+        let is_possible = before.dead.is_empty()
+            && first.participant(&before) != second.participant(&before)
+            && may_meet(&first, &second)
+            && between.leads_to(steps[1], &second, &first)
+            && before.leads_to(steps[0], &first, &second);
+        *self = both;
+        if is_possible {
+            return Some([first, second].map(with_all_settings));
+        }
+        *self = before;
+        None
+    }
+
+    /// Whether the step comes to this also after something else went well.
+    fn leads_to(&self, step: &Step, this: &Action, other: &Action) -> bool {
+        let mut after = self.clone();
+        after.apply(other, &self.ideal(other));
+        let same = |action: Option<Action>| {
+            action
+                .is_some_and(|action| with_all_settings(action) == with_all_settings(this.clone()))
+        };
+        if step.clone().names().is_none() {
+            return same(after.resolve(step));
+        }
+        (0..INDICES).any(|index| {
+            let mut step = *step;
+            if let Some((_, of)) = step.names() {
+                *of = index;
+            }
+            same(after.clone().resolve(&step))
+        })
+    }
+
+    /// The states in which one of the orders is allowed, if the second action began `amid` the
+    /// first, or the first was done then.
+    ///
+    /// # Errors
+    /// The promise that is broken if the second came after the first.
+    pub(crate) fn in_either_order(
+        &self,
+        actions: &[Action; 2],
+        observations: &[Observation; 2],
+        amid: bool,
+    ) -> Result<Vec<World>, Breach> {
+        let after = self.in_order([0, 1], actions, observations);
+        if !amid {
+            return after.map(|world| vec![world]);
+        }
+        let before = self.in_order([1, 0], actions, observations);
+        match (after, before) {
+            (Err(after), Err(before)) => {
+                let expected = format!(
+                    "{}; or, if the second came first: {} (where there was: {})",
+                    after.expected, before.expected, before.observed
+                );
+                Err(Breach { expected, ..after })
+            }
+            (after, before) => Ok(after.into_iter().chain(before).collect()),
+        }
+    }
+
+    fn in_order(
+        &self,
+        order: [usize; 2],
+        actions: &[Action; 2],
+        observations: &[Observation; 2],
+    ) -> Result<World, Breach> {
+        let mut model = self.clone();
+        let mut judged = [None, None];
+        for which in order {
+            let (action, observation) = (&actions[which], &observations[which]);
+            let prediction = model.predict(action);
+            let is_open = self.is_left_open(action, &actions[1 - which], observation);
+            let verdict = judge::judge(action, &prediction, observation);
+            match verdict {
+                Ok(verdict) => judged[which] = Some((model.clone(), prediction, verdict)),
+                Err(_) if is_open => {}
+                Err(mut breach) => {
+                    breach.promise = model.sharpen(action, observation, breach.promise);
+                    return Err(breach);
+                }
+            }
+            model.apply(action, observation);
+        }
+        Ok(World { model, judged })
+    }
+
+    /// Whether iceoryx2 documents an answer for those who come at the same time as somebody else
+    /// comes, or as the last one goes.
+    fn is_left_open(&self, action: &Action, other: &Action, observation: &Observation) -> bool {
+        let (Action::Join { .. }, Observation::Refused(error)) = (action, observation) else {
+            return false;
+        };
+        match other {
+            // "Multiple processes are trying to create the same service"
+            // (`service/builder/request_response.rs`).
+            Action::Join { .. } => judge::names(error, "IsBeingCreatedByAnotherInstance"),
+            // "is marked for destruction and currently cleaning up since no one is using it
+            // anymore" (the same).
+            Action::Leave { .. } => {
+                self.participants.len() == 1 && judge::names(error, "IsMarkedForDestruction")
+            }
+            _ => false,
+        }
+    }
+
+    /// Follows the numbering of another state of the same run.
+    pub(crate) fn number_as(&mut self, other: &Self) {
+        (self.next_key, self.next_message) = (other.next_key, other.next_message);
+    }
+}
+
+/// Whether the action asks for states, several at a time.
+pub(crate) fn asks(action: &Action) -> bool {
+    matches!(
+        action,
+        Action::InspectPending { .. }
+            | Action::InspectActive { .. }
+            | Action::InspectServer { .. }
+            | Action::InspectService { .. }
+    )
+}
+
+/// Whether two actions can be told apart from one after the other: those that ask several questions
+/// may get the answers of different times.
+fn may_meet(first: &Action, second: &Action) -> bool {
+    let is_death = |action: &Action| {
+        matches!(action, Action::Die { .. } | Action::Kill { .. } | Action::KillAmid { .. })
+    };
+    let comes_or_goes =
+        |action: &Action| matches!(action, Action::Join { .. } | Action::Leave { .. });
+    let is_divided = matches!(second, Action::InspectService { .. }) && comes_or_goes(first);
+    !is_death(first) && !is_death(second) && !asks(first) && !is_divided
+}
+
+/// Whoever may be the first to open the service says all that is to be said of it.
+fn with_all_settings(action: Action) -> Action {
+    match action {
+        Action::Join { new, how, require: None, .. } if how != OpenMode::Open => {
+            Action::Join { new, how, require: None, creates: true }
+        }
+        action => action,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        actor::PortId,
+        model::{Promise, ideal::tests::model_after},
+        scenario::{LoanForm, Requirement, Settings, Strategy},
+    };
+
+    const JOIN: Step = Step::Join { how: OpenMode::OpenOrCreate, require: None };
+
+    fn client(participant: i32) -> Step {
+        Step::create_client(participant, Strategy::Static, 8)
+    }
+
+    /// What becomes of two steps after others that went well, in either order or one after the
+    /// other.
+    fn judged(
+        settings: &Settings,
+        before: &[Step],
+        steps: [&Step; 2],
+        observations: [Observation; 2],
+        amid: bool,
+    ) -> Result<usize, Promise> {
+        let mut model = model_after(settings.clone(), [].into(), before).expect("a model");
+        let actions = model.resolve_both(steps).expect("two actions");
+        let worlds = model.in_either_order(&actions, &observations, amid);
+        worlds.map(|worlds| worlds.len()).map_err(|breach| breach.promise)
+    }
+
+    fn created(id: u128) -> Observation {
+        let (hint, backpressure, active) = (8, None, None);
+        Observation::PortCreated { id: PortId(id), hint, backpressure, active }
+    }
+
+    fn refused(error: &str) -> Observation {
+        Observation::Refused(error.to_owned())
+    }
+
+    #[test]
+    fn either_may_have_come_first_but_one_must() {
+        let settings = Settings { max_clients: 1, ..Settings::default() };
+        let of = |first: Observation, second: Observation, amid| {
+            judged(&settings, &[JOIN, JOIN], [&client(0), &client(1)], [first, second], amid)
+        };
+        let full = || refused("ExceedsMaxSupportedClients");
+        assert_eq!(of(created(1), full(), true), Ok(1));
+        assert_eq!(of(full(), created(2), true), Ok(1));
+        assert_eq!(of(full(), created(2), false), Err(Promise::ClientLimit));
+        assert_eq!(of(created(1), created(2), true), Err(Promise::ClientLimit));
+        assert_eq!(of(full(), full(), true), Err(Promise::ClientLimit));
+    }
+
+    #[test]
+    fn what_both_orders_allow_leaves_two_states() {
+        let before = [JOIN, JOIN, client(0), Step::create_server(1, Strategy::Static, 8, 1)];
+        let looks = [&Step::UpdateClient { client: 0 }, &Step::UpdateServer { server: 0 }];
+        let done = || [Observation::Done, Observation::Done];
+        let settings = Settings::default();
+        assert_eq!(judged(&settings, &before, looks, done(), true), Ok(2));
+        assert_eq!(judged(&settings, &before, looks, done(), false), Ok(1));
+    }
+
+    #[test]
+    fn only_who_joins_may_be_put_off_and_only_by_who_comes_or_goes() {
+        let settings = Settings::default();
+        let both = |before: &[Step], steps: [&Step; 2], error: &str| {
+            let observations = [Observation::Done, refused(error)];
+            judged(&settings, before, steps, observations, true).is_ok()
+        };
+        let leave = Step::Leave { participant: 0 };
+        let create = Step::Join { how: OpenMode::Create, require: None };
+        assert!(both(&[], [&JOIN, &create], "IsBeingCreatedByAnotherInstance"));
+        assert!(both(&[JOIN], [&leave, &JOIN], "IsMarkedForDestruction"));
+        assert!(!both(&[JOIN], [&leave, &JOIN], "IsBeingCreatedByAnotherInstance"));
+        assert!(!both(&[], [&JOIN, &create], "IsMarkedForDestruction"));
+        assert!(!both(&[], [&JOIN, &create], "HangsInCreation"));
+        assert!(!both(&[JOIN, JOIN], [&leave, &client(1)], "IsMarkedForDestruction"));
+        // There is somebody else who uses the service.
+        assert!(!both(&[JOIN, JOIN], [&leave, &JOIN], "IsMarkedForDestruction"));
+        assert!(!both(&[JOIN], [&client(0), &JOIN], "IsMarkedForDestruction"));
+    }
+
+    #[test]
+    fn two_steps_meet_if_each_is_possible_before_and_after_the_other() {
+        let server = Step::create_server(1, Strategy::Static, 8, 1);
+        let ask = Step::LoanRequest { client: 0, len: 8, form: LoanForm::Default };
+        let before = [JOIN, JOIN, client(0), client(1), server, ask];
+        let met = |steps: [&Step; 2]| {
+            let mut model = model_after(Settings::default(), [].into(), &before).expect("a model");
+            let keys = (model.next_key, model.next_message);
+            let both = model.resolve_both(steps);
+            // Keys are not used up by steps that do not meet.
+            assert!(both.is_some() || keys == (model.next_key, model.next_message));
+            both.is_some()
+        };
+        let send = Step::SendRequest { request: 0 };
+        let receive = Step::ReceiveRequest { server: 0 };
+        assert!(met([&send, &receive]) && met([&receive, &send]));
+        let drop = |client| Step::DropClient { client };
+        assert!(met([&drop(0), &drop(1)]), "whichever is the first one then");
+        assert!(!met([&receive, &server]), "both are the second participant's");
+        assert!(!met([&send, &Step::SendRequest { request: 1 }]), "there is only one");
+        let look = Step::InspectService { participant: 1 };
+        assert!(met([&send, &look]) && !met([&look, &send]));
+        assert!(met([&client(0), &look]) && !met([&JOIN, &look]));
+        let require = Some(Requirement::MaxClients(1));
+        let particular = Step::Join { how: OpenMode::OpenOrCreate, require };
+        let leave = Step::Leave { participant: 0 };
+        assert!(met([&leave, &JOIN]) && met([&leave, &particular]));
+        let alone = |step| {
+            let mut model = model_after(Settings::default(), [].into(), &[JOIN]).expect("a model");
+            model.resolve_both([&leave, step])
+        };
+        assert!(alone(&particular).is_none(), "nobody requires anything of what they create");
+        let actions = alone(&JOIN).expect("they meet");
+        assert!(matches!(actions[1], Action::Join { creates: true, .. }), "it may be the first");
+    }
+}
