@@ -20,7 +20,11 @@ use crate::{
     lockstep::{End, Position},
     model::Promise,
     runner::{DEADLINE, Judgement, Layout, Runner, Venue},
-    scenario::{Scenario, generate::scenario_of_run, shrink},
+    scenario::{
+        Scenario,
+        generate::{Family, scenario_of_run},
+        shrink,
+    },
     trial::Trial,
     workers,
 };
@@ -127,11 +131,12 @@ impl Hunt<'_> {
         let patience = self.plan.patience;
         let patience = if self.sabotage.meets() { patience * BETWEEN_MEETINGS } else { patience };
         for index in 0..patience {
+            if self.sabotage.meets() && Family::of_turn(index) != Family::Overlap {
+                continue;
+            }
             let scenario = scenario_of_run(self.plan.seed, index);
             // It takes long, and nothing would be wrong with it.
-            if scenario.concurrent.is_some() && !self.sabotage.meddles_at_once()
-                || self.sabotage.meets() && !scenario.holds_amid()
-            {
+            if scenario.concurrent.is_some() && !self.sabotage.meddles_at_once() {
                 continue;
             }
             let end = self.judge(&scenario)?.outcome.end;
