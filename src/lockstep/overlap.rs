@@ -296,6 +296,62 @@ mod tests {
     }
 
     #[test]
+    fn what_only_one_of_the_states_allows_leaves_that_one() {
+        let mut scenario = asks_after_a_meeting();
+        // If the server has looked before there was a client, it need not have what that leaves.
+        scenario.steps.splice(
+            2..7,
+            [
+                Step::create_server(1, Strategy::Static, 8, 1),
+                Step::HoldAmid { at: Moment::Change(0), then: None },
+                Step::create_client(0, Strategy::Static, 8),
+                Step::UpdateServer { server: 0 },
+            ],
+        );
+        let last = scenario.steps.len() - 1;
+        let leaves = [Step::DropPending { pending: 0 }, Step::DropClient { client: 0 }];
+        scenario.steps.splice(last..last, leaves);
+        scenario.service.enable_fire_and_forget_requests = true;
+        let end = |scenario: &Scenario| {
+            let mut host = Perfect { hides: true, ..Perfect::of(scenario, Vec::new()) };
+            run(scenario, &Default::default(), &mut host, &mut Silent).end
+        };
+        assert_eq!(end(&scenario), End::Kept);
+        // It has looked after that.
+        scenario.steps.remove(3);
+        assert!(end(&scenario).promise().is_some());
+    }
+
+    #[test]
+    fn a_state_that_does_not_allow_what_was_observed_is_given_up() {
+        let join = Step::Join { how: OpenMode::Create, require: None };
+        let model = Model::new(Default::default(), [].into());
+        let mut other = model.clone();
+        let first = other.resolve(&join).expect("an action");
+        other.apply(&first, &Observation::Done);
+        let mut host = Perfect::of(&asks_after_a_meeting(), Vec::new());
+        let mut run = Run {
+            model: model.clone(),
+            host: &mut host,
+            observer: &mut Silent,
+            checks: crate::coverage::Checks::new(),
+            sightings: Default::default(),
+            performed: 0,
+            skipped: 0,
+            doom: None,
+            others: vec![other.clone(), model],
+            hold: None,
+        };
+        let second = other.resolve(&join).expect("an action");
+        run.others_follow(&second, &Observation::Done);
+        assert_eq!(run.others.len(), 1, "only where nobody had joined");
+        let left = run.others[0].leftovers();
+        assert_eq!(left.len(), 1, "it has gone on: {left:?}");
+        run.others_follow(&second, &Observation::Refused("AlreadyExists".to_owned()));
+        assert_eq!(run.others.len(), 1);
+    }
+
+    #[test]
     fn whom_nobody_meets_does_what_they_do_alone() {
         let hold = Step::HoldAmid { at: Moment::Change(0), then: None };
         let whole = asks_after_a_meeting();

@@ -5,7 +5,7 @@
 //! against every state that came of an order that is allowed.
 
 use super::{
-    Model, Prediction,
+    Model, Prediction, Switch,
     judge::{self, Breach, Judged},
 };
 use crate::{
@@ -122,6 +122,10 @@ impl Model {
             match verdict {
                 Ok(verdict) => judged[which] = Some((model.clone(), prediction, verdict)),
                 Err(_) if is_open => {}
+                Err(_) if self.is_known_refusal(action, &actions[1 - which], observation) => {
+                    let verdict = Judged::Sighted(Switch::OpeningAtOnceIsRefused);
+                    judged[which] = Some((model.clone(), prediction, verdict));
+                }
                 Err(mut breach) => {
                     breach.promise = model.sharpen(action, observation, breach.promise);
                     return Err(breach);
@@ -143,12 +147,27 @@ impl Model {
             // (`service/builder/request_response.rs`).
             Action::Join { .. } => judge::names(error, "IsBeingCreatedByAnotherInstance"),
             // "is marked for destruction and currently cleaning up since no one is using it
-            // anymore" (the same).
+            // anymore", and "can occur when another process creates and removes the same service"
+            // (the same).
             Action::Leave { .. } => {
-                self.participants.len() == 1 && judge::names(error, "IsMarkedForDestruction")
+                let names = ["IsMarkedForDestruction", "SystemInFlux"];
+                self.participants.len() == 1 && names.iter().any(|name| judge::names(error, name))
             }
             _ => false,
         }
+    }
+
+    /// With the quirk, who comes as the last one goes may be refused for good.
+    fn is_known_refusal(&self, action: &Action, other: &Action, observation: &Observation) -> bool {
+        let (Action::Join { .. }, Action::Leave { .. }, Observation::Refused(error)) =
+            (action, other, observation)
+        else {
+            return false;
+        };
+        let names = ["HangsInCreation", "ServiceInCorruptedState"];
+        self.participants.len() == 1
+            && self.quirks.contains(&Switch::OpeningAtOnceIsRefused)
+            && names.iter().any(|name| judge::names(error, name))
     }
 
     /// Follows the numbering of another state of the same run.
@@ -268,9 +287,33 @@ mod tests {
         assert!(!both(&[], [&JOIN, &create], "IsMarkedForDestruction"));
         assert!(!both(&[], [&JOIN, &create], "HangsInCreation"));
         assert!(!both(&[JOIN, JOIN], [&leave, &client(1)], "IsMarkedForDestruction"));
+        assert!(both(&[JOIN], [&leave, &JOIN], "SystemInFlux"));
+        assert!(!both(&[], [&JOIN, &create], "SystemInFlux"));
         // There is somebody else who uses the service.
         assert!(!both(&[JOIN, JOIN], [&leave, &JOIN], "IsMarkedForDestruction"));
         assert!(!both(&[JOIN], [&client(0), &JOIN], "IsMarkedForDestruction"));
+    }
+
+    #[test]
+    fn a_known_refusal_is_lived_with_where_the_last_one_leaves_and_nowhere_else() {
+        let leave = Step::Leave { participant: 0 };
+        let sighted = |quirks: &[Switch], before: &[Step], first: &Step, error: &str| {
+            let quirks = quirks.iter().copied().collect();
+            let mut model = model_after(Settings::default(), quirks, before).expect("a model");
+            let actions = model.resolve_both([first, &JOIN]).expect("two actions");
+            let observations = [model.ideal(&actions[0]), refused(error)];
+            let worlds = model.in_either_order(&actions, &observations, true);
+            worlds.is_ok_and(|worlds| worlds.iter().all(World::shows_quirk))
+        };
+        let known = [Switch::OpeningAtOnceIsRefused];
+        for error in ["HangsInCreation", "ServiceInCorruptedState"] {
+            assert!(sighted(&known, &[JOIN], &leave, error));
+            assert!(!sighted(&[], &[JOIN], &leave, error));
+            assert!(!sighted(&known, &[JOIN, JOIN], &leave, error));
+            assert!(!sighted(&known, &[JOIN], &client(0), error));
+            assert!(!sighted(&known, &[], &JOIN, error));
+        }
+        assert!(!sighted(&known, &[JOIN], &leave, "InternalFailure"));
     }
 
     #[test]
@@ -300,12 +343,13 @@ mod tests {
         let particular = Step::Join { how: OpenMode::OpenOrCreate, require };
         let leave = Step::Leave { participant: 0 };
         assert!(met([&leave, &JOIN]) && met([&leave, &particular]));
-        let alone = |step| {
+        let alone = |steps| {
             let mut model = model_after(Settings::default(), [].into(), &[JOIN]).expect("a model");
-            model.resolve_both([&leave, step])
+            model.resolve_both(steps)
         };
-        assert!(alone(&particular).is_none(), "nobody requires anything of what they create");
-        let actions = alone(&JOIN).expect("they meet");
+        // Nobody requires anything of what they create.
+        assert!(alone([&leave, &particular]).is_none() && alone([&particular, &leave]).is_none());
+        let actions = alone([&leave, &JOIN]).expect("they meet");
         assert!(matches!(actions[1], Action::Join { creates: true, .. }), "it may be the first");
     }
 }

@@ -118,7 +118,8 @@ pub enum Switch {
     /// Threads open the service at once with nodes of their own only: a node that is shared may
     /// note it twice, or one that is gone for the one that took its place.
     SharedNodeMixesServices,
-    /// No threads open the service and let it go all the time: some would be refused.
+    /// No threads open the service and let it go all the time: some would be refused. So may be
+    /// who comes while the last one leaves.
     OpeningAtOnceIsRefused,
 }
 

@@ -105,6 +105,20 @@ fn the_second_sees_a_port_from_some_change_on_and_never_without_it_again() {
 }
 
 #[test]
+fn who_asks_gets_the_answers_of_one_time() {
+    if cannot_trace() {
+        return;
+    }
+    let mut runner = runner();
+    let steps = [server(0), Step::InspectService { participant: 1 }];
+    // Held between its questions, it would count what it does not list.
+    for then in (0..3_000).step_by(150) {
+        let then = Some(Moment::Instruction(then));
+        Meeting { before: &[JOIN, JOIN], at: Moment::Change(5), then, steps }.seen(&mut runner);
+    }
+}
+
+#[test]
 fn who_comes_while_the_first_or_the_last_one_does_is_served() {
     if cannot_trace() {
         return;
