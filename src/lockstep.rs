@@ -32,7 +32,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    actor::{Action, Host, HostError, Key, Observation, overlap::Hold},
+    actor::{Action, Damage, Host, HostError, Key, Observation, overlap::Hold},
     coverage::{Cell, Checks, Coverage, InFlight, Occasion, Situation, Whole},
     model::{
         Model, MostMapped, Prediction, Promise, Promises, Switch, concurrent,
@@ -197,8 +197,8 @@ pub fn run(
     Outcome {
         checks: coverage.checks(),
         coverage,
+        known_leftovers: run.known_leftovers(),
         sightings: run.sightings,
-        known_leftovers: run.model.known_leftovers(),
         performed: run.performed,
         skipped: run.skipped,
         end,
@@ -301,36 +301,19 @@ impl Run<'_> {
         })?;
         let strategy = self.model.strategy_at(action, observation);
         let situation = Situation { step: Occasion::Step(action.into()), strategy, in_flight };
-        let mut checked = match judged {
-            Judged::Kept(promises) => promises.union(self.model.also_at_stake(action, observation)),
-            Judged::Sighted(switch) => self.sighted(switch),
-        };
+        let mut checked = checked(&self.model, action, observation, judged, &mut self.sightings);
         self.model.apply(action, observation);
         self.others_follow(action, observation);
-        let audited = may_disturb_held_data(action).then(|| self.host.audit());
-        let damage = match &audited {
-            None => None,
-            Some(Err(error)) => return Err(stopped(error.clone())),
-            Some(Ok(damage)) => {
-                if damage.is_empty() {
-                    checked = checked.with(&[Promise::HeldDataStaysIntact]);
-                }
-                damage.first()
-            }
+        let audited = if may_disturb_held_data(action) {
+            intact(&self.host.audit().map_err(stopped)?)
+        } else {
+            Ok(Promises::default())
         };
+        if let Ok(intact) = audited {
+            checked = checked.union(intact);
+        }
         self.checks.note(situation, checked);
-        damage.map_or(Ok(()), |damage| {
-            Err(broken(Breach {
-                promise: Promise::HeldDataStaysIntact,
-                expected: format!("what {} holds to stay as it is", damage.holder),
-                observed: damage.what.to_string(),
-            }))
-        })
-    }
-
-    fn sighted(&mut self, switch: Switch) -> Promises {
-        *self.sightings.entry(switch).or_default() += 1;
-        Promises::default()
+        audited.map(|_| ()).map_err(broken)
     }
 
     /// Loans as much as may be loaned on top of what is held, drops all messages, then brings
@@ -368,9 +351,24 @@ impl Run<'_> {
         Ok(())
     }
 
+    /// What known quirks may have left behind in one of the states iceoryx2 may be in.
+    fn known_leftovers(&self) -> BTreeMap<Switch, usize> {
+        let mut most = BTreeMap::new();
+        for (switch, count) in self.states().flat_map(Model::known_leftovers) {
+            let so_far: &mut usize = most.entry(switch).or_default();
+            *so_far = count.max(*so_far);
+        }
+        most
+    }
+
     /// All messages are small and new now: segments of earlier growths are unused.
     fn check_mapped_objects(&mut self, position: Position) -> Result<(), End> {
-        let Some(MostMapped { most, tolerated }) = self.model.most_mapped_objects() else {
+        // In any of the states iceoryx2 may be in.
+        let all: Option<Vec<MostMapped>> = self.states().map(Model::most_mapped_objects).collect();
+        let limit = |bound: &MostMapped| bound.tolerated.map_or(bound.most, |(_, limit)| limit);
+        let Some(MostMapped { most, tolerated }) =
+            all.and_then(|all| all.into_iter().max_by_key(limit))
+        else {
             return Ok(());
         };
         let action = || "count mapped shared memory".to_owned();
@@ -441,6 +439,35 @@ impl Run<'_> {
         );
         Ok(())
     }
+}
+
+/// The promises an action has put to the test in this state; a known quirk that showed puts none.
+fn checked(
+    before: &Model,
+    action: &Action,
+    observation: &Observation,
+    judged: Judged,
+    sightings: &mut BTreeMap<Switch, u64>,
+) -> Promises {
+    match judged {
+        Judged::Kept(promises) => promises.union(before.also_at_stake(action, observation)),
+        Judged::Sighted(switch) => {
+            *sightings.entry(switch).or_default() += 1;
+            Promises::default()
+        }
+    }
+}
+
+/// What an audit has put to the test.
+fn intact(damage: &[Damage]) -> Result<Promises, Breach> {
+    let promise = Promise::HeldDataStaysIntact;
+    damage.first().map_or(Ok(Promises::of(&[promise])), |damage| {
+        Err(Breach {
+            promise,
+            expected: format!("what {} holds to stay as it is", damage.holder),
+            observed: damage.what.to_string(),
+        })
+    })
 }
 
 /// A fixed pseudo-random permutation per seed.

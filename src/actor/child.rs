@@ -218,15 +218,7 @@ impl Child {
         };
         let stopped = death::stop_amid(pid, at, spares, deadline, interrupted, begin);
         if let Err(HostError::Crashed(_)) = stopped {
-            // It may have said of what.
-            return match self.reply_while(|| false, deadline, interrupted) {
-                Ok(Reply::Panicked(message)) => {
-                    self.end();
-                    Err(HostError::Crashed(message))
-                }
-                Ok(reply) => Err(HostError::Harness(format!("unexpected reply {reply:?}"))),
-                Err(error) => Err(error),
-            };
+            return Err(self.last_words(deadline, interrupted));
         }
         self.end_traced();
         // It may have died of something else just before.
@@ -255,23 +247,16 @@ impl Child {
             let _ = stdin.map(|stdin| stdin.write_all(lines[which].as_bytes()));
         };
         let met = overlap::overlap(pids, hold, deadline, interrupted, begin);
-        let gone = match met {
-            Ok(Met::Gone(which)) => Some(which),
-            Ok(Met::Amid | Met::After) => None,
+        match met {
+            Ok(Met::Amid | Met::After) => {}
+            Ok(Met::Gone(which)) => {
+                children[1 - which].end_traced();
+                return Err(children[which].last_words(deadline, interrupted));
+            }
             Err(error) => {
                 children.iter_mut().for_each(|child| child.end_traced());
                 return Err(error);
             }
-        };
-        if let Some(which) = gone {
-            children[1 - which].end_traced();
-            let crashed = children[which].reply_while(|| false, deadline, interrupted);
-            children[which].end();
-            return Err(match crashed {
-                Ok(Reply::Panicked(message)) => HostError::Crashed(message),
-                Ok(reply) => HostError::Harness(format!("unexpected reply {reply:?}")),
-                Err(error) => error,
-            });
         }
         let mut observed =
             |which: usize| match children[which].reply_while(|| false, deadline, interrupted)? {
@@ -280,6 +265,17 @@ impl Child {
                 reply => Err(HostError::Harness(format!("unexpected reply {reply:?}"))),
             };
         Ok(([observed(0)?, observed(1)?], met == Ok(Met::Amid)))
+    }
+
+    /// Of what a child that is gone has died, which it may have said, and reaps it.
+    fn last_words(&mut self, deadline: Duration, interrupted: &AtomicBool) -> HostError {
+        let said = self.reply_while(|| false, deadline, interrupted);
+        self.end();
+        match said {
+            Ok(Reply::Panicked(message)) => HostError::Crashed(message),
+            Ok(reply) => HostError::Harness(format!("unexpected reply {reply:?}")),
+            Err(error) => error,
+        }
     }
 
     /// Kills and reaps a child that may be traced.

@@ -85,6 +85,12 @@ mod tests {
         // When it has made the first; before that it has only looked.
         assert_eq!(moments[1], Some(Moment::Change(1)));
         assert_ne!(moments[0], Some(Moment::Call(1)));
+        // Who has no such moment has done it all.
+        for never in
+            [Moment::Call(u32::MAX), Moment::Change(u32::MAX), Moment::Instruction(u32::MAX)]
+        {
+            assert_eq!(made_until(dir.path(), never, Spares::default()), [true, true], "{never:?}");
+        }
         for at in moments {
             let at = at.expect("a moment between the two files");
             let [removers, makers] =

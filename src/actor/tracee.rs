@@ -152,7 +152,7 @@ pub(super) struct Tracee {
     has_begun: bool,
     /// It stands still.
     is_stopped: bool,
-    /// It stands still in a system call, and not before one.
+    /// It has last stood still before a system call, and next does so after it.
     in_call: bool,
     halfway: Halfway,
 }

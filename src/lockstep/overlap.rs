@@ -1,12 +1,12 @@
 //! Steps that are taken at the same time, and the states iceoryx2 may be in after them.
 
-use super::{End, Occasion, Position, Run, Situation};
+use super::{End, Occasion, Position, Run, Situation, checked, intact};
 use crate::{
     actor::{Action, Observation, overlap::Hold},
     coverage::InFlight,
     model::{
-        Model, Prediction, Promise,
-        judge::{self, Breach, Judged},
+        Model, Prediction,
+        judge::{self, Judged},
         overlap::{self, World},
     },
     scenario::Step,
@@ -31,6 +31,8 @@ impl Run<'_> {
     pub(super) fn step_of_two(&mut self, index: usize, step: &Step) -> Result<(), End> {
         if let Step::HoldAmid { at, then } = *step {
             self.let_go()?;
+            // Nobody who is to be killed amid a step meets anybody.
+            self.skipped += usize::from(self.doom.take().is_some());
             if self.host.can_hold() {
                 self.hold = Some((Hold { at, then }, None));
             } else {
@@ -39,13 +41,13 @@ impl Run<'_> {
             return Ok(());
         }
         match self.hold.take() {
-            Some((hold, Some((_, first)))) if !matches!(step, Step::KillAmid { .. }) => {
+            Some((hold, Some((at, first)))) if !matches!(step, Step::KillAmid { .. }) => {
                 let both = self.resolve_both([&first, step]);
                 if let Some(actions) = both {
                     return self.overlap(index, &actions, hold);
                 }
                 self.skipped += 1;
-                self.step(index - 1, &first)?;
+                self.step(at, &first)?;
                 self.step(index, step)
             }
             Some((hold, None)) if !matches!(step, Step::KillAmid { .. }) => {
@@ -112,18 +114,18 @@ impl Run<'_> {
         worlds.sort_by_key(World::shows_quirk);
         let World { model, judged } = worlds.remove(0);
         self.performed += 2;
+        let step = Occasion::Step(second.into());
+        let mut situation = Situation { step, strategy: None, in_flight };
         for (which, judged) in judged.into_iter().enumerate() {
             let (action, observation) = (&actions[which], &seen.observations[which]);
             self.observer.before(positions[which], action);
-            let Some((before, prediction, judged)) = judged else { continue };
+            let (before, prediction, judged) = judged;
             self.observer.after(positions[which], &prediction, observation);
             let strategy = before.strategy_at(action, observation);
-            let situation = Situation { step: Occasion::Step(action.into()), strategy, in_flight };
-            let checked = match judged {
-                Judged::Kept(promises) => promises.union(before.also_at_stake(action, observation)),
-                Judged::Sighted(switch) => self.sighted(switch),
-            };
-            self.checks.note(situation, checked);
+            situation = Situation { step: Occasion::Step(action.into()), strategy, in_flight };
+            let checked = judged
+                .map(|judged| checked(&before, action, observation, judged, &mut self.sightings));
+            self.checks.note(situation, checked.unwrap_or_default());
         }
         self.model = model;
         self.others.clear();
@@ -132,18 +134,14 @@ impl Run<'_> {
                 self.others.push(model);
             }
         }
-        match self.host.audit().map_err(stopped)?.first() {
-            None => Ok(()),
-            Some(damage) => Err(End::Broken {
-                position: positions[1],
-                action: action(),
-                breach: Breach {
-                    promise: Promise::HeldDataStaysIntact,
-                    expected: format!("what {} holds to stay as it is", damage.holder),
-                    observed: damage.what.to_string(),
-                },
-            }),
-        }
+        let damage = self.host.audit().map_err(stopped)?;
+        let intact = intact(&damage).map_err(|breach| End::Broken {
+            position: positions[1],
+            action: action(),
+            breach,
+        })?;
+        self.checks.note(situation, intact);
+        Ok(())
     }
 
     /// Goes on in another state iceoryx2 may be in, if there is one that allows what was observed.
@@ -163,6 +161,11 @@ impl Run<'_> {
         self.model = self.others.swap_remove(at);
         *prediction = judged.1;
         Some(judged.0)
+    }
+
+    /// The states iceoryx2 may be in.
+    pub(super) fn states(&self) -> impl Iterator<Item = &Model> {
+        std::iter::once(&self.model).chain(&self.others)
     }
 
     /// The other states go on as well, those that allow what was observed.
@@ -186,6 +189,7 @@ mod tests {
     use crate::{
         actor::{Damage, Host, HostError, Key, Overlapped},
         lockstep::{Silent, run},
+        model::Promise,
         scenario::{LoanForm, Moment, OpenMode, Scenario, Strategy, generate::Family},
     };
 
@@ -197,13 +201,15 @@ mod tests {
         met: usize,
         /// Whether it denies everything it has received.
         hides: bool,
+        /// What is mapped.
+        mapped: usize,
     }
 
     impl Perfect {
         fn of(scenario: &Scenario, second_first: Vec<bool>) -> Self {
             let mut model = Model::new(scenario.service.clone(), [].into());
             model.allow_kills(true);
-            Self { model, second_first, met: 0, hides: false }
+            Self { model, second_first, met: 0, hides: false, mapped: 0 }
         }
 
         fn go_on(&mut self, action: &Action) -> Observation {
@@ -225,7 +231,7 @@ mod tests {
         }
 
         fn mapped_objects(&mut self) -> Result<usize, HostError> {
-            Ok(0)
+            Ok(self.mapped)
         }
 
         fn overlap(
@@ -322,6 +328,50 @@ mod tests {
         assert!(end(&scenario).promise().is_some());
     }
 
+    /// A run that may be in any of these states.
+    fn in_states<'a>(
+        model: Model,
+        others: Vec<Model>,
+        host: &'a mut Perfect,
+        observer: &'a mut Silent,
+    ) -> Run<'a> {
+        Run {
+            model,
+            host,
+            observer,
+            checks: crate::coverage::Checks::new(),
+            sightings: Default::default(),
+            performed: 0,
+            skipped: 0,
+            doom: None,
+            others,
+            hold: None,
+        }
+    }
+
+    #[test]
+    fn as_much_may_be_mapped_as_in_any_of_the_states() {
+        let join = Step::Join { how: OpenMode::OpenOrCreate, require: None };
+        let model = Model::new(Default::default(), [].into());
+        let mut other = model.clone();
+        for _ in 0..2 {
+            let action = other.resolve(&join).expect("an action");
+            other.apply(&action, &Observation::Done);
+        }
+        let most = |model: &Model| model.most_mapped_objects().expect("a bound").most;
+        assert!(most(&model) < most(&other));
+        let is_kept = |others: Vec<Model>, mapped| {
+            let scenario = asks_after_a_meeting();
+            let mut host = Perfect { mapped, ..Perfect::of(&scenario, Vec::new()) };
+            let mut watch = Silent;
+            let mut run = in_states(model.clone(), others, &mut host, &mut watch);
+            run.check_mapped_objects(Position::FullLoad(0)).is_ok()
+        };
+        assert!(is_kept(vec![other.clone()], most(&other)));
+        assert!(!is_kept(vec![other.clone()], most(&other) + 1));
+        assert!(!is_kept(Vec::new(), most(&other)));
+    }
+
     #[test]
     fn a_state_that_does_not_allow_what_was_observed_is_given_up() {
         let join = Step::Join { how: OpenMode::Create, require: None };
@@ -330,18 +380,8 @@ mod tests {
         let first = other.resolve(&join).expect("an action");
         other.apply(&first, &Observation::Done);
         let mut host = Perfect::of(&asks_after_a_meeting(), Vec::new());
-        let mut run = Run {
-            model: model.clone(),
-            host: &mut host,
-            observer: &mut Silent,
-            checks: crate::coverage::Checks::new(),
-            sightings: Default::default(),
-            performed: 0,
-            skipped: 0,
-            doom: None,
-            others: vec![other.clone(), model],
-            hold: None,
-        };
+        let (mut watch, others) = (Silent, vec![other.clone(), model.clone()]);
+        let mut run = in_states(model, others, &mut host, &mut watch);
         let second = other.resolve(&join).expect("an action");
         run.others_follow(&second, &Observation::Done);
         assert_eq!(run.others.len(), 1, "only where nobody had joined");
@@ -373,6 +413,7 @@ mod tests {
         // Nobody can be killed there.
         assert_eq!(of(&|steps| steps.insert(5, kill)), (0, 9, 2), "or who is to be killed");
         assert_eq!(of(&|steps| steps.insert(6, kill)), (0, 9, 2), "or whom to kill");
+        assert_eq!(of(&|steps| steps.insert(4, kill)), (1, 9, 1), "who is not held");
         let nothing = Step::DropResponse { response: 0 };
         assert_eq!(of(&|steps| steps.insert(6, nothing)), (0, 9, 2), "or who does nothing");
     }

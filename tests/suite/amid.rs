@@ -15,7 +15,7 @@ use crate::jury::{runner, strict_runner};
 
 const JOIN: Step = Step::Join { how: OpenMode::OpenOrCreate, require: None };
 
-/// More than any step has.
+/// More calls than any step has.
 const NEVER: u32 = 100_000;
 
 /// A client asks a server of another participant, and one of them is killed amid this.
@@ -138,7 +138,7 @@ fn whoever_has_no_such_moment_is_killed_when_it_is_done() {
         return;
     }
     let doing = Step::create_server(1, Strategy::BestFit, 8, 2);
-    for at in [Moment::Call(NEVER), Moment::Change(NEVER), Moment::Instruction(NEVER)] {
+    for at in [Moment::Call(NEVER), Moment::Change(NEVER)] {
         let scenario = with_death(at, doing, false);
         let judgement = strict_runner().judge(&scenario, Layout::Apart, true).unwrap();
         assert_eq!(judgement.outcome.end, End::Kept, "{at:?}");

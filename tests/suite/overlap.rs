@@ -140,7 +140,7 @@ fn who_comes_while_the_first_or_the_last_one_does_is_served() {
         }
     }
     // Some came before the service was there, or when it was gone, and some in between.
-    let open = ["", "DoesNotExist", "ok"].map(str::to_owned);
+    let open = ["DoesNotExist", "IsMarkedForDestruction", "ok"].map(str::to_owned);
     assert_eq!(served, open.into());
 }
 
@@ -189,9 +189,15 @@ fn who_has_no_such_moment_is_done_before_the_second_begins() {
     // To connect takes many instructions: it is done before.
     let before = [JOIN, JOIN, client(0), server(1), loan, send, receive, loan];
     let steps = [send, Step::InspectServer { server: 0 }];
+    // Whoever says that there is none is right amid the first, and not after it.
+    let mut denied = sabotaged_runner("has-requests-denied", Duration::from_secs(60));
+    let amid = Meeting { before: &before, at: Moment::Instruction(0), then: None, steps };
+    assert_eq!(amid.judged(&mut denied).outcome.end.promise(), None);
     for at in [Moment::Call(NEVER), Moment::Change(NEVER), Moment::Instruction(NEVER)] {
         let meeting = Meeting { before: &before, at, then: None, steps };
         assert_eq!(meeting.seen(&mut runner), "has_requests true", "{at:?}");
+        let promise = meeting.judged(&mut denied).outcome.end.promise();
+        assert_eq!(promise, Some(Promise::HasRequestsIsTrue), "{at:?}");
     }
 }
 
@@ -204,11 +210,16 @@ fn nobody_is_held_where_they_share_a_process() {
     assert_eq!((end, performed, skipped), (End::Kept, 5, 1));
 }
 
-/// Runs a meeting where somebody sabotages.
-fn sabotaged(id: &str, deadline: Duration, steps: [Step; 2]) -> End {
+/// A runner where somebody sabotages.
+fn sabotaged_runner(id: &str, deadline: Duration) -> Runner {
     let executable = Executable::gauntlet(env!("CARGO_BIN_EXE_gauntlet"));
     let sabotage = Sabotage::named(id).unwrap();
-    let mut runner = Runner::new(executable.sabotaged(sabotage)).with_deadline(deadline);
+    Runner::new(executable.sabotaged(sabotage)).with_deadline(deadline)
+}
+
+/// Runs a meeting where somebody sabotages.
+fn sabotaged(id: &str, deadline: Duration, steps: [Step; 2]) -> End {
+    let mut runner = sabotaged_runner(id, deadline);
     let loan = Step::LoanRequest { client: 0, len: 8, form: LoanForm::Default };
     let before = [JOIN, JOIN, client(0), server(1), loan];
     Meeting { before: &before, at: Moment::Change(1), then: None, steps }
