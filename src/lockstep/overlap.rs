@@ -203,13 +203,15 @@ mod tests {
         hides: bool,
         /// What is mapped.
         mapped: usize,
+        /// Whether it can kill amid an action.
+        kills: bool,
     }
 
     impl Perfect {
         fn of(scenario: &Scenario, second_first: Vec<bool>) -> Self {
             let mut model = Model::new(scenario.service.clone(), [].into());
             model.allow_kills(true);
-            Self { model, second_first, met: 0, hides: false, mapped: 0 }
+            Self { model, second_first, met: 0, hides: false, mapped: 0, kills: false }
         }
 
         fn go_on(&mut self, action: &Action) -> Observation {
@@ -251,6 +253,10 @@ mod tests {
 
         fn can_hold(&self) -> bool {
             true
+        }
+
+        fn can_kill_amid(&self) -> bool {
+            self.kills
         }
     }
 
@@ -413,7 +419,16 @@ mod tests {
         // Nobody can be killed there.
         assert_eq!(of(&|steps| steps.insert(5, kill)), (0, 9, 2), "or who is to be killed");
         assert_eq!(of(&|steps| steps.insert(6, kill)), (0, 9, 2), "or whom to kill");
-        assert_eq!(of(&|steps| steps.insert(4, kill)), (1, 9, 1), "who is not held");
+        let mut scenario = whole.clone();
+        scenario.steps.insert(4, kill);
+        let mut host = Perfect { kills: true, ..Perfect::of(&scenario, Vec::new()) };
+        let outcome = run(&scenario, &Default::default(), &mut host, &mut Silent);
+        let seen = (outcome.end, host.met, outcome.performed, outcome.skipped);
+        assert_eq!(
+            seen,
+            (End::Kept, 1, 9, 1),
+            "whoever meets somebody is not killed, nor the next"
+        );
         let nothing = Step::DropResponse { response: 0 };
         assert_eq!(of(&|steps| steps.insert(6, nothing)), (0, 9, 2), "or who does nothing");
     }
