@@ -1,11 +1,11 @@
 //! Steps that are taken at the same time, and the states iceoryx2 may be in after them.
 
-use super::{End, Occasion, Position, Run, Situation, checked, intact};
+use super::{End, Occasion, Position, Run, Situation, checked, intact, may_disturb_held_data};
 use crate::{
     actor::{Action, Observation, overlap::Hold},
     coverage::InFlight,
     model::{
-        Model, Prediction,
+        Model, Prediction, Promises,
         judge::{self, Judged},
         overlap::{self, World},
     },
@@ -114,18 +114,23 @@ impl Run<'_> {
         worlds.sort_by_key(World::shows_quirk);
         let World { model, judged } = worlds.remove(0);
         self.performed += 2;
-        let step = Occasion::Step(second.into());
-        let mut situation = Situation { step, strategy: None, in_flight };
+        let audited = intact(&self.host.audit().map_err(stopped)?);
         for (which, judged) in judged.into_iter().enumerate() {
             let (action, observation) = (&actions[which], &seen.observations[which]);
             self.observer.before(positions[which], action);
             let (before, prediction, judged) = judged;
             self.observer.after(positions[which], &prediction, observation);
             let strategy = before.strategy_at(action, observation);
-            situation = Situation { step: Occasion::Step(action.into()), strategy, in_flight };
-            let checked = judged
-                .map(|judged| checked(&before, action, observation, judged, &mut self.sightings));
-            self.checks.note(situation, checked.unwrap_or_default());
+            let situation = Situation { step: Occasion::Step(action.into()), strategy, in_flight };
+            let mut at_stake = judged.map_or_else(Promises::default, |judged| {
+                checked(&before, action, observation, judged, &mut self.sightings)
+            });
+            if let Ok(intact) = audited
+                && may_disturb_held_data(action)
+            {
+                at_stake = at_stake.union(intact);
+            }
+            self.checks.note(situation, at_stake);
         }
         self.model = model;
         self.others.clear();
@@ -134,14 +139,11 @@ impl Run<'_> {
                 self.others.push(model);
             }
         }
-        let damage = self.host.audit().map_err(stopped)?;
-        let intact = intact(&damage).map_err(|breach| End::Broken {
+        audited.map(|_| ()).map_err(|breach| End::Broken {
             position: positions[1],
             action: action(),
             breach,
-        })?;
-        self.checks.note(situation, intact);
-        Ok(())
+        })
     }
 
     /// Goes on in another state iceoryx2 may be in, if there is one that allows what was observed.
@@ -187,7 +189,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        actor::{Damage, Host, HostError, Key, Overlapped},
+        actor::{Damage, Damaged, Host, HostError, Key, Overlapped},
         lockstep::{Silent, run},
         model::Promise,
         scenario::{LoanForm, Moment, OpenMode, Scenario, Strategy, generate::Family},
@@ -201,6 +203,8 @@ mod tests {
         met: usize,
         /// Whether it denies everything it has received.
         hides: bool,
+        /// Whether a meeting damages what somebody holds.
+        damages: bool,
         /// What is mapped.
         mapped: usize,
         /// Whether it can kill amid an action.
@@ -211,7 +215,15 @@ mod tests {
         fn of(scenario: &Scenario, second_first: Vec<bool>) -> Self {
             let mut model = Model::new(scenario.service.clone(), [].into());
             model.allow_kills(true);
-            Self { model, second_first, met: 0, hides: false, mapped: 0, kills: false }
+            Self {
+                model,
+                second_first,
+                met: 0,
+                hides: false,
+                damages: false,
+                mapped: 0,
+                kills: false,
+            }
         }
 
         fn go_on(&mut self, action: &Action) -> Observation {
@@ -229,7 +241,9 @@ mod tests {
         }
 
         fn audit(&mut self) -> Result<Vec<Damage>, HostError> {
-            Ok(Vec::new())
+            let what = Damaged::UserHeader(None);
+            let is_damaged = self.damages && self.met > 0;
+            Ok(is_damaged.then_some(Damage { holder: Key(1), what }).into_iter().collect())
         }
 
         fn mapped_objects(&mut self) -> Result<usize, HostError> {
@@ -305,6 +319,16 @@ mod tests {
         let mut host = Perfect { hides: true, ..Perfect::of(&scenario, Vec::new()) };
         let outcome = run(&scenario, &Default::default(), &mut host, &mut Silent);
         assert_eq!(outcome.end.promise(), Some(Promise::NoRequestIsLost));
+    }
+
+    #[test]
+    fn what_is_held_is_looked_at_when_a_meeting_is_over() {
+        let scenario = asks_after_a_meeting();
+        let mut host = Perfect { damages: true, ..Perfect::of(&scenario, Vec::new()) };
+        let outcome = run(&scenario, &Default::default(), &mut host, &mut Silent);
+        let End::Broken { position, breach, .. } = outcome.end else { panic!("{:?}", outcome.end) };
+        assert_eq!(breach.promise, Promise::HeldDataStaysIntact);
+        assert_eq!(position, Position::Step(6));
     }
 
     #[test]
