@@ -19,6 +19,8 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod leftovers;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt, fs,
@@ -42,7 +44,7 @@ use crate::{
     coverage::{Coverage, Whole},
     lockstep::{self, End, Outcome, Position, Silent},
     model::{self, Promise, Switch, judge::Breach},
-    sandbox::{Census, Leftover, Sandbox, SandboxError},
+    sandbox::{Census, Sandbox, SandboxError},
     scenario::Scenario,
 };
 
@@ -226,7 +228,7 @@ impl Runner {
         let (mut judgement, census) = judged.inspect_err(|_| self.start_afresh())?;
         if judgement.outcome.end.is_kept() {
             let promise = Promise::NothingIsLeftBehind;
-            let explained = explain(&judgement.outcome.known_leftovers, &census);
+            let explained = leftovers::explain(&judgement.outcome.known_leftovers, &census);
             if !explained.is_empty() {
                 for switch in explained {
                     *judgement.outcome.sightings.entry(switch).or_default() += 1;
@@ -374,26 +376,6 @@ impl Runner {
             census.leftovers.dedup();
         }
         Ok((Judgement { outcome, trace: tracer.steps }, census))
-    }
-}
-
-/// The known quirks that explain what is left, none if they do not explain everything.
-fn explain(known: &BTreeMap<Switch, usize>, census: &Census) -> BTreeSet<Switch> {
-    let leaves = |switch: Switch, left: &Leftover| match (switch, left) {
-        (Switch::HalfMadeNodeStays, Leftover::File(path)) => path.starts_with("nodes/"),
-        (Switch::FailedGrowthSticks, Leftover::SharedMemory(_)) => true,
-        _ => false,
-    };
-    let of = |switch: Switch| census.leftovers.iter().filter(|left| leaves(switch, left)).count();
-    let explained: BTreeMap<Switch, usize> = known
-        .iter()
-        .map(|(&switch, &most)| (switch, of(switch).min(most)))
-        .filter(|(_, count)| *count > 0)
-        .collect();
-    if explained.values().sum::<usize>() == census.leftovers.len() {
-        explained.into_keys().collect()
-    } else {
-        BTreeSet::new()
     }
 }
 

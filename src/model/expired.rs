@@ -56,18 +56,32 @@ impl Model {
         self.note_expired();
     }
 
+    /// A client is gone, and a known quirk lets no server forget it.
+    pub(super) fn note_unreleased(&mut self) {
+        if self.quirks.contains(&Switch::GoneClientIsNeverForgotten)
+            && !self.settings.enable_fire_and_forget_requests
+        {
+            for server in self.servers.keys() {
+                *self.unreleased.entry(*server).or_default() += 1;
+            }
+        }
+    }
+
     /// Whether another peer could be one more than a port has room for, as it never gets rid of
     /// those it has forgotten and still has others that are gone.
     pub(super) fn forgotten_fill(&self) -> bool {
-        self.forgotten.iter().any(|(port, peers)| {
-            let room = if self.clients.contains_key(port) {
-                self.settings.client_expired_connection_buffer
-            } else {
-                self.settings.server_expired_connection_buffer
-            };
-            let expired = self.expired.get(port).map_or(0, BTreeSet::len);
-            2 * peers.len() + expired >= room
-        })
+        let room = self.settings.server_expired_connection_buffer;
+        let fill = |count: &usize| 2 * count >= room;
+        self.unreleased.values().any(fill)
+            || self.forgotten.iter().any(|(port, peers)| {
+                let room = if self.clients.contains_key(port) {
+                    self.settings.client_expired_connection_buffer
+                } else {
+                    self.settings.server_expired_connection_buffer
+                };
+                let expired = self.expired.get(port).map_or(0, BTreeSet::len);
+                2 * peers.len() + expired >= room
+            })
     }
 }
 

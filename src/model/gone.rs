@@ -21,6 +21,7 @@ impl Model {
             let Some(port) = self.clients.remove(&client) else { continue };
             self.expired.remove(&client);
             self.forgotten.remove(&client);
+            self.note_unreleased();
             self.unaware
                 .extend(self.acquainted.iter().filter(|(c, _)| *c == client).map(|(_, s)| *s));
             for ((from, server), queue) in &mut self.in_flight {
@@ -47,6 +48,7 @@ impl Model {
             let Some(port) = self.servers.remove(&server) else { continue };
             self.expired.remove(&server);
             self.forgotten.remove(&server);
+            self.unreleased.remove(&server);
             let left = self.acquainted.iter().filter(|(_, s)| *s == server).map(|(c, _)| *c);
             self.outlived.extend(left.clone());
             self.unaware.extend(left);

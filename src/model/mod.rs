@@ -144,10 +144,15 @@ pub struct Model {
     expired: BTreeMap<Key, BTreeSet<Key>>,
     /// Per port, those of them whose connections it may keep for ever, with a known quirk.
     forgotten: BTreeMap<Key, BTreeSet<Key>>,
+    /// Per server, how many clients are gone whose connections it keeps for ever, with a known
+    /// quirk.
+    unreleased: BTreeMap<Key, usize>,
     /// Per server, clients that went away with requests it had not received yet.
     forsaken: BTreeMap<Key, usize>,
     /// Ports that were refused a growth for want of memory.
     starved: BTreeSet<Key>,
+    /// Participants that have ever joined, and those killed amid it that had a node already.
+    joined: usize,
     /// Participants that were killed amid joining.
     half_made_nodes: usize,
     /// A participant or a port exists without its handle.
@@ -327,8 +332,10 @@ impl Model {
             unreturned: BTreeSet::new(),
             expired: BTreeMap::new(),
             forgotten: BTreeMap::new(),
+            unreleased: BTreeMap::new(),
             forsaken: BTreeMap::new(),
             starved: BTreeSet::new(),
+            joined: 0,
             half_made_nodes: 0,
             has_lingering: false,
             can_kill: false,
@@ -444,9 +451,14 @@ impl Model {
         let forgotten = Some(self.forgotten.values().map(BTreeSet::len).sum::<usize>())
             .filter(|count| *count > 0)
             .map(|count| (Switch::GoneConnectionIsForgotten, count));
+        let unreleased = Some(self.unreleased.values().sum::<usize>())
+            .filter(|count| *count > 0)
+            .map(|count| (Switch::GoneClientIsNeverForgotten, count));
         // A connection, and the one or two segments of the peer, for each.
-        let count = discarded.into_iter().chain(forgotten).map(|(_, count)| count).sum::<usize>();
-        let tolerated = discarded.or(forgotten).map(|(quirk, _)| (quirk, most + 3 * count));
+        let kept = [discarded, forgotten, unreleased];
+        let count = kept.iter().flatten().map(|(_, count)| count).sum::<usize>();
+        let tolerated =
+            kept.into_iter().flatten().next().map(|(quirk, _)| (quirk, most + 3 * count));
         (!lingers).then_some(MostMapped { most, tolerated })
     }
 
@@ -455,6 +467,7 @@ impl Model {
     pub fn known_leftovers(&self) -> BTreeMap<Switch, usize> {
         [
             (Switch::FailedGrowthSticks, self.starved.len()),
+            (Switch::NodeDirectoryStays, self.joined),
             (Switch::HalfMadeNodeStays, self.half_made_nodes * FILES_OF_A_NODE),
         ]
         .into_iter()

@@ -102,6 +102,8 @@ pub enum Switch {
     /// Nobody is killed while they make a file that others can see: one that is half made
     /// cannot be cleaned up, or lets whoever opens it wait for ever.
     HalfMadeFileStays,
+    /// The directories of nodes stay.
+    NodeDirectoryStays,
     /// Files of a node that was killed before it was complete may stay behind.
     HalfMadeNodeStays,
     /// Nobody is killed amid making or dropping a port: one that is not all there cannot be cleaned
@@ -118,6 +120,13 @@ pub enum Switch {
     /// Threads open the service at once with nodes of their own only: a node that is shared may
     /// note it twice, or one that is gone for the one that took its place.
     SharedNodeMixesServices,
+    /// No client has fewer chunks than it can need: what it sends may be lost.
+    ReducedClientPreallocationLosesData,
+    /// A port that may have grown 254 times makes no loan that would grow it once more: it crashes.
+    GrowthPastLimitCrashes,
+    /// Without fire-and-forget a server keeps the connections to all clients that are gone. No
+    /// client is created any more once they might fill half of what it has room for.
+    GoneClientIsNeverForgotten,
     /// No threads open the service and let it go all the time: some would be refused. So may be
     /// who comes while the last one leaves.
     OpeningAtOnceIsRefused,

@@ -4,7 +4,9 @@
 
 use litemap::LiteMap;
 
-use super::{LONGEST_AFFORDABLE, Model, SHORTEST_IMPOSSIBLE, SHORTEST_OVERFLOWING, Switch};
+use super::{
+    GROWTHS, LONGEST_AFFORDABLE, Model, Port, SHORTEST_IMPOSSIBLE, SHORTEST_OVERFLOWING, Switch,
+};
 use crate::{
     actor::{Action, Key, version},
     payload::MessageId,
@@ -115,7 +117,9 @@ impl Model {
                     new: self.fresh(),
                     strategy,
                     hint,
-                    preallocate: self.preallocated(preallocate, strategy),
+                    preallocate: self
+                        .preallocated(preallocate, strategy)
+                        .filter(|chunks| !self.loses_data_of_clients_with(*chunks)),
                     active: self.own_active_limit(active, strategy),
                 }
             }
@@ -142,11 +146,11 @@ impl Model {
             Step::LoanRequest { client, len, form } => {
                 let client = self.client(client)?;
                 let len = self.telling_length(len, self.settings.payload.requests_are_slices())?;
-                let strategy = self.clients[&client].strategy;
-                let lacks_a_chunk = strategy.is_dynamic()
+                let port = &self.clients[&client];
+                let lacks_a_chunk = port.strategy.is_dynamic()
                     && self.quirks.contains(&Switch::UndeliveredRequestTakesChunk)
                     && self.takes_more_than_counted(client);
-                if lacks_a_chunk || self.steers_around(len, strategy) {
+                if lacks_a_chunk || self.steers_around(len, port) {
                     return None;
                 }
                 Action::LoanRequest {
@@ -178,7 +182,7 @@ impl Model {
                 let active = any(&self.active, active)?;
                 let len = self.telling_length(len, self.settings.payload.responses_are_slices())?;
                 let server = self.active[&active].server;
-                if self.steers_around(len, self.servers[&server].strategy)
+                if self.steers_around(len, &self.servers[&server])
                     || self.is_about_to_exhaust_chunks(server)
                 {
                     return None;
@@ -271,6 +275,12 @@ impl Model {
             .map(|chunks| chunks.max(1))
     }
 
+    /// Whether a known quirk loses what clients with so many chunks send.
+    fn loses_data_of_clients_with(&self, chunks: usize) -> bool {
+        is_reduced(Some(chunks))
+            && self.quirks.contains(&Switch::ReducedClientPreallocationLosesData)
+    }
+
     /// A client's own limit of active requests, likewise.
     fn own_active_limit(&self, limit: Option<usize>, strategy: Strategy) -> Option<usize> {
         let is_safe =
@@ -286,11 +296,13 @@ impl Model {
     }
 
     /// Whether a known quirk makes this loan ruin the process.
-    fn steers_around(&self, len: usize, strategy: Strategy) -> bool {
+    fn steers_around(&self, len: usize, port: &Port) -> bool {
         let knows = |switch| self.quirks.contains(&switch);
         let may_overflow = || len >= SHORTEST_OVERFLOWING || self.largest_segment(len).is_none();
-        strategy.is_dynamic()
+        let may_be_the_last_growth = port.growths >= GROWTHS && len > port.longest;
+        port.strategy.is_dynamic()
             && (knows(Switch::ImpossibleLoanOverflows) && may_overflow()
+                || knows(Switch::GrowthPastLimitCrashes) && may_be_the_last_growth
                 || knows(Switch::ImpossibleLocalLoanPanics) && self.needs_too_much_heap(len))
     }
 
@@ -472,6 +484,54 @@ mod tests {
             let other = Switch::FailedGrowthSticks;
             assert!(after(settings, other, &of_two, &receive).is_some());
         }
+    }
+
+    #[test]
+    fn a_port_that_has_grown_as_often_as_it_can_grows_no_more_where_that_crashes() {
+        let loan = |len| Step::LoanRequest { client: 0, len, form: LoanForm::Default };
+        let growths = |count| {
+            let mut steps = vec![
+                Step::Join { how: OpenMode::Create, require: None },
+                Step::create_client(0, Strategy::BestFit, 0),
+            ];
+            steps.extend((1..=count).flat_map(|len| [loan(len), Step::DropRequest { request: 0 }]));
+            steps
+        };
+        let next = |quirk, grown, len| {
+            after(Settings::default(), quirk, &growths(grown), &loan(len)).is_some()
+        };
+        let crashes = Switch::GrowthPastLimitCrashes;
+        assert!(next(crashes, GROWTHS - 1, GROWTHS));
+        assert!(next(crashes, GROWTHS, GROWTHS), "it has that much");
+        assert!(!next(crashes, GROWTHS, GROWTHS + 1));
+        assert!(next(Switch::FailedGrowthSticks, GROWTHS, GROWTHS + 1));
+    }
+
+    #[test]
+    fn no_client_comes_any_more_that_a_server_might_never_forget() {
+        let [create, leave] =
+            [Step::create_client(0, Strategy::Static, 8), Step::DropClient { client: 0 }];
+        let turnover = |times| {
+            let mut steps = vec![
+                Step::Join { how: OpenMode::Create, require: None },
+                Step::create_server(0, Strategy::Static, 8, 1),
+            ];
+            steps.extend((0..times).flat_map(|_| [create, leave]));
+            steps
+        };
+        let comes = |quirk, fire_and_forget, times| {
+            let settings = Settings {
+                server_expired_connection_buffer: 8,
+                enable_fire_and_forget_requests: fire_and_forget,
+                ..Settings::default()
+            };
+            after(settings, quirk, &turnover(times), &create).is_some()
+        };
+        let unforgotten = Switch::GoneClientIsNeverForgotten;
+        assert!(comes(unforgotten, false, 3));
+        assert!(!comes(unforgotten, false, 4));
+        assert!(comes(unforgotten, true, 4));
+        assert!(comes(Switch::FailedGrowthSticks, false, 4));
     }
 
     #[test]

@@ -36,6 +36,7 @@ impl Model {
             Action::Join { new, .. } => {
                 if *observation == Observation::Done {
                     self.participants.insert(new, Participant { present: true });
+                    self.joined += 1;
                 }
             }
             Action::Leave { participant } => {
@@ -49,9 +50,10 @@ impl Model {
             }
             Action::Kill { victim, .. } => self.clean_up(victim),
             Action::KillAmid { victim, ref doing, .. } => {
-                let is_dead_node = matches!(observation, Observation::CleanedUp { dead: 1, .. });
-                if matches!(**doing, Action::Join { .. }) && !is_dead_node {
-                    self.half_made_nodes += 1;
+                if matches!(**doing, Action::Join { .. }) {
+                    let is_node = matches!(observation, Observation::CleanedUp { dead: 1, .. });
+                    self.joined += usize::from(is_node);
+                    self.half_made_nodes += usize::from(!is_node);
                 }
                 self.kill_amid(victim, doing);
             }
