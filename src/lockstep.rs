@@ -23,6 +23,7 @@
 //! ```
 
 mod overlap;
+mod shortage;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -32,7 +33,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    actor::{Action, Damage, Host, HostError, Key, Observation, overlap::Hold},
+    actor::{Action, Damage, Host, HostError, Key, Observation, overlap::Hold, shortage::Shortage},
     coverage::{Cell, Checks, Coverage, InFlight, Occasion, Situation, Whole},
     model::{
         Model, MostMapped, Prediction, Promise, Promises, Switch, concurrent,
@@ -136,6 +137,9 @@ pub struct Outcome {
     pub performed: usize,
     /// Steps that had nothing to act on, or would have waited for ever.
     pub skipped: usize,
+    /// Whether it ended with its steps: what is left is still to be dropped, in whatever order.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_adrift: bool,
     /// How it ended.
     pub end: End,
 }
@@ -190,6 +194,8 @@ pub fn run(
         skipped: 0,
         doom: None,
         others: Vec::new(),
+        shortage: None,
+        is_adrift: false,
         hold: None,
     };
     let end = run.all(scenario).err().unwrap_or(End::Kept);
@@ -201,6 +207,7 @@ pub fn run(
         sightings: run.sightings,
         performed: run.performed,
         skipped: run.skipped,
+        is_adrift: run.is_adrift,
         end,
     }
 }
@@ -217,6 +224,10 @@ struct Run<'a> {
     doom: Option<(Moment, Nth)>,
     /// Other states iceoryx2 may be in, after actions of which nobody knows which came first.
     others: Vec<Model>,
+    /// What whoever performs the next step runs short of.
+    shortage: Option<Shortage>,
+    /// Nothing is promised of what comes next.
+    is_adrift: bool,
     /// How the next two steps meet, and the first of them.
     hold: Option<(Hold, Option<(usize, Step)>)>,
 }
@@ -229,20 +240,33 @@ impl Run<'_> {
         // Not a loop: an iterator that drives itself does not hand over steps one by one.
         scenario.all_steps().enumerate().try_for_each(|(i, step)| self.step(i, &step))?;
         self.skipped += usize::from(self.doom.take().is_some());
+        self.skipped += usize::from(self.shortage.take().is_some());
         self.let_go()?;
+        if self.is_adrift {
+            return Ok(());
+        }
         self.full_load()?;
         self.settle(scenario.settle)?;
         self.aftermath()
     }
 
     fn step(&mut self, index: usize, step: &Step) -> Result<(), End> {
+        if self.is_adrift {
+            self.skipped += 1;
+            return Ok(());
+        }
         if self.hold.is_some() || matches!(step, Step::HoldAmid { .. }) {
             return self.step_of_two(index, step);
+        }
+        if let Step::RunShort { after } = *step {
+            self.announce(Shortage { after });
+            return Ok(());
         }
         if let Step::KillAmid { at, by } = *step {
             let doom = Some((at, by)).filter(|_| self.host.can_kill_amid());
             let unused = std::mem::replace(&mut self.doom, doom);
             self.skipped += usize::from(unused.is_some()) + usize::from(doom.is_none());
+            self.skipped += usize::from(self.shortage.take().is_some());
             return Ok(());
         }
         // Not taken out of its option: to move an action costs more than to find it.
@@ -250,7 +274,9 @@ impl Run<'_> {
             self.skipped += 1;
             return Ok(());
         };
-        if let Some((at, by)) = self.doom.take() {
+        if let Some(shortage) = self.shortage_amid(action) {
+            self.take_short(Position::Step(index), action, shortage)?;
+        } else if let Some((at, by)) = self.doom.take() {
             let action = self.model.killed_amid(action.clone(), at, by);
             self.take(Position::Step(index), &action)?;
         } else {

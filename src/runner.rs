@@ -38,13 +38,14 @@ use crate::{
         overlap::Hold,
         presence::Aftermath,
         serve::{self, Note, Reply, Request, TracedStep, Tracer},
+        shortage::Shortage,
         tracee,
         variant::Variant,
     },
     coverage::{Coverage, Whole},
     lockstep::{self, End, Outcome, Position, Silent},
     model::{self, Promise, Switch, judge::Breach},
-    sandbox::{Census, Sandbox, SandboxError},
+    sandbox::{Census, Domain, Sandbox, SandboxError},
     scenario::Scenario,
 };
 
@@ -82,7 +83,7 @@ impl Venue {
     /// The fewest processes in which no step of the scenario has to be left out.
     #[must_use]
     pub fn suited_to(scenario: &Scenario, variant: Variant) -> Self {
-        let several = scenario.kills() || scenario.holds_amid();
+        let several = scenario.kills() || scenario.holds_amid() || scenario.runs_short();
         let apart = several && variant.crosses_processes();
         Self { layout: if apart { Layout::Apart } else { Layout::Together }, variant }
     }
@@ -212,7 +213,8 @@ impl Runner {
             return Err(HostError::Harness(format!("objects of {variant} cannot be apart")));
         }
         self.scenarios += 1;
-        if self.scenarios.is_multiple_of(SCENARIOS_PER_CHILD) {
+        // Whoever is first in a domain makes files of its own: always or never.
+        if self.scenarios.is_multiple_of(SCENARIOS_PER_CHILD) || scenario.begins_short() {
             self.start_afresh();
         }
         let scenario = &model::steered(scenario, &self.quirks);
@@ -323,6 +325,7 @@ impl Runner {
                     known_leftovers: BTreeMap::new(),
                     performed: 0,
                     skipped: 0,
+                    is_adrift: false,
                     end,
                 };
                 Ok((Judgement { outcome, trace: Vec::new() }, Census::default()))
@@ -354,7 +357,7 @@ impl Runner {
         };
         let quirks = self.known_on(variant);
         let mut tracer = Tracer::default();
-        let outcome = if trace {
+        let mut outcome = if trace {
             lockstep::run(scenario, &quirks, &mut host, &mut tracer)
         } else {
             lockstep::run(scenario, &quirks, &mut host, &mut Silent)
@@ -367,10 +370,25 @@ impl Runner {
         let mut census = Census::default();
         if outcome.end.is_kept() {
             for child in host.participants.values_mut() {
-                match child.ask(&Request::Census, self.deadline, &self.interrupted)? {
-                    Reply::Counted(counted) => census.leftovers.extend(counted.leftovers),
-                    other => return Err(HostError::Harness(format!("unexpected reply {other:?}"))),
+                match child.ask(&Request::Census, self.deadline, &self.interrupted) {
+                    Ok(Reply::Counted(counted)) => census.leftovers.extend(counted.leftovers),
+                    Ok(other) => {
+                        return Err(HostError::Harness(format!("unexpected reply {other:?}")));
+                    }
+                    // It may crash where it drops everything.
+                    Err(error @ (HostError::Crashed(_) | HostError::Hung(_))) => {
+                        let action = "drop everything".to_owned();
+                        outcome.end = End::Stopped { position: Position::Census, action, error };
+                        break;
+                    }
+                    Err(error) => return Err(error),
                 }
+            }
+            if outcome.is_adrift {
+                // The first counted what the others had not dropped yet.
+                let domain = Domain::of_config(config).map_err(serve::harness)?;
+                census.leftovers.retain(|left| !left.is_file());
+                census.leftovers.extend(domain.census().map_err(serve::harness)?.leftovers);
             }
             census.leftovers.sort();
             census.leftovers.dedup();
@@ -398,6 +416,11 @@ impl ApartHost<'_> {
     fn end(&mut self, participant: Key) {
         self.participants.remove(&participant).iter_mut().for_each(Child::end);
         self.own.remove(&participant);
+    }
+
+    fn process_of(&mut self, participant: Key) -> Result<&mut Child, HostError> {
+        let nobody = || HostError::Harness(format!("participant {participant} has no process"));
+        self.participants.get_mut(&participant).ok_or_else(nobody)
     }
 
     /// Starts the process of a participant.
@@ -438,10 +461,9 @@ impl Host for ApartHost<'_> {
         if let Action::Kill { victim, .. } = action {
             self.end(*victim);
         }
-        let child = self.participants.get_mut(&participant).ok_or_else(|| {
-            HostError::Harness(format!("participant {participant} has no process"))
-        })?;
-        match child.ask(&Request::Perform(action.clone()), self.deadline, self.interrupted)? {
+        let (deadline, interrupted) = (self.deadline, self.interrupted);
+        let child = self.process_of(participant)?;
+        match child.ask(&Request::Perform(action.clone()), deadline, interrupted)? {
             Reply::Observed(observation) => Ok(observation),
             other => Err(HostError::Harness(format!("unexpected reply {other:?}"))),
         }
@@ -505,6 +527,25 @@ impl Host for ApartHost<'_> {
         let back = children.into_iter().filter_map(|(key, child)| Some((key, child?)));
         self.participants.extend(back);
         Ok(Overlapped { observations, met })
+    }
+
+    fn run_short(
+        &mut self,
+        participant: Key,
+        action: &Action,
+        shortage: Shortage,
+    ) -> Result<(Observation, bool), HostError> {
+        if let Action::Join { new, .. } = action {
+            self.start(*new)?;
+        }
+        let request = Request::PerformMarked(action.clone());
+        let (deadline, interrupted) = (self.deadline, self.interrupted);
+        self.process_of(participant)?.run_short(&request, shortage, deadline, interrupted)
+    }
+
+    fn can_run_short(&self) -> bool {
+        // The others may not know how.
+        std::ptr::eq(self.executables[0], self.executables[1]) && tracee::can_run_short()
     }
 
     fn can_hold(&self) -> bool {

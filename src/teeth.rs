@@ -40,9 +40,9 @@ const SMALL_ENOUGH_TO_HANG: usize = 10;
 /// Scenarios tried at most to shrink the case of one saboteur.
 const SHRINK_BUDGET: usize = 600;
 
-/// How much longer it takes to catch a saboteur that only breaks in where participants meet: they
-/// do in every 32nd scenario, and the others cost nothing here.
-const BETWEEN_MEETINGS: u64 = 5;
+/// How much longer it takes to catch a saboteur that only breaks in where participants meet or run
+/// short of something: they do in every 32nd or 64th scenario, and the others cost nothing here.
+const BETWEEN_RARE_ONES: u64 = 5;
 
 /// How to show teeth.
 #[derive(Debug, Clone)]
@@ -129,9 +129,10 @@ struct Hunt<'a> {
 impl Hunt<'_> {
     fn catch(mut self) -> Result<Catch, HostError> {
         let patience = self.plan.patience;
-        let patience = if self.sabotage.meets() { patience * BETWEEN_MEETINGS } else { patience };
+        let only_in = self.sabotage.only_in();
+        let patience = if only_in.is_some() { patience * BETWEEN_RARE_ONES } else { patience };
         for index in 0..patience {
-            if self.sabotage.meets() && Family::of_turn(index) != Family::Overlap {
+            if only_in.is_some_and(|family| Family::of_turn(index) != family) {
                 continue;
             }
             let scenario = scenario_of_run(self.plan.seed, index);
@@ -159,7 +160,9 @@ impl Hunt<'_> {
 
     fn judge(&mut self, scenario: &Scenario) -> Result<Judgement, HostError> {
         let trial = match self.sabotage.breaks {
-            _ if self.sabotage.meets() => Trial::At(Venue::suited_to(scenario, Variant::Ipc)),
+            _ if self.sabotage.only_in().is_some() => {
+                Trial::At(Venue::suited_to(scenario, Variant::Ipc))
+            }
             Promise::StrategiesAgree => Trial::AgainstOtherStrategies,
             Promise::VariantsAgree => Trial::AgainstVariant(Variant::Local),
             Promise::DeadNodeIsListed | Promise::DeadNodeIsCleanedUp => {

@@ -220,6 +220,7 @@ mod tests {
                 known_leftovers: BTreeMap::new(),
                 performed: observed.len(),
                 skipped: 0,
+                is_adrift: false,
                 end: End::Kept,
             },
             trace: observed.iter().enumerate().map(step).collect(),

@@ -87,6 +87,7 @@ fn what_a_service_takes_of_the_heap_it_gives_back() {
                 Family::Turnover
                     | Family::Death
                     | Family::Overlap
+                    | Family::Shortage
                     | Family::Concurrency
                     | Family::Neglect
             )

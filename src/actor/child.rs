@@ -22,6 +22,7 @@ use super::{
     overlap::{self, Hold, Met},
     sabotage::Sabotage,
     serve::{Reply, Request},
+    shortage::{self, Shortage},
     tracee,
 };
 use crate::scenario::Moment;
@@ -228,6 +229,47 @@ impl Child {
         }
     }
 
+    /// Asks the child to perform something amid which it runs short of something, and says whether
+    /// it did.
+    ///
+    /// # Errors
+    /// As [`Self::ask`].
+    pub fn run_short(
+        &mut self,
+        request: &Request,
+        shortage: Shortage,
+        deadline: Duration,
+        interrupted: &AtomicBool,
+    ) -> Result<(Observation, bool), HostError> {
+        let pid = tracee::pid_of(&self.process);
+        let line = line_of(request)?;
+        let mut stdin = self.stdin.as_ref();
+        let begin = || {
+            let _ = stdin.as_mut().map(|stdin| stdin.write_all(line.as_bytes()));
+        };
+        match shortage::run_short(pid, shortage, deadline, interrupted, begin) {
+            Ok(was_short) => Ok((self.observed(deadline, interrupted)?, was_short)),
+            Err(HostError::Crashed(_)) => Err(self.last_words(deadline, interrupted)),
+            Err(error) => {
+                self.end_traced();
+                Err(error)
+            }
+        }
+    }
+
+    /// What it answers to a request to perform something.
+    fn observed(
+        &mut self,
+        deadline: Duration,
+        interrupted: &AtomicBool,
+    ) -> Result<Observation, HostError> {
+        match self.reply_while(|| false, deadline, interrupted)? {
+            Reply::Observed(observation) => Ok(observation),
+            Reply::Failed(error) => Err(error),
+            reply => Err(HostError::Harness(format!("unexpected reply {reply:?}"))),
+        }
+    }
+
     /// Asks two children to perform something each, the second amid the first, and says whether
     /// it was.
     ///
@@ -258,12 +300,7 @@ impl Child {
                 return Err(error);
             }
         }
-        let mut observed =
-            |which: usize| match children[which].reply_while(|| false, deadline, interrupted)? {
-                Reply::Observed(observation) => Ok(observation),
-                Reply::Failed(error) => Err(error),
-                reply => Err(HostError::Harness(format!("unexpected reply {reply:?}"))),
-            };
+        let mut observed = |which: usize| children[which].observed(deadline, interrupted);
         Ok(([observed(0)?, observed(1)?], met == Ok(Met::Amid)))
     }
 

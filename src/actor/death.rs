@@ -30,7 +30,7 @@ pub(super) fn stop_amid(
     let stop = watched(&[pid], deadline, interrupted, || {
         let mut victim = Tracee::seize(pid)?;
         begin();
-        victim.go_on(Until { moment: Some(moment), spares, it_waits: false })
+        victim.go_on(Until { moment: Some(moment), spares, ..Until::default() })
     })?;
     // Whoever reaps it knows how it ended.
     if stop == Stop::Gone { Err(HostError::Crashed(String::new())) } else { Ok(()) }

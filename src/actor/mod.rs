@@ -18,6 +18,7 @@ pub mod overlap;
 pub mod presence;
 pub mod sabotage;
 pub mod serve;
+pub mod shortage;
 pub mod tracee;
 pub mod variant;
 pub mod version;
@@ -35,6 +36,7 @@ use concurrent::Logs;
 use death::Spares;
 use overlap::Hold;
 use presence::{Aftermath, Presence};
+use shortage::Shortage;
 
 /// Names one object of a run: a participant, a port, a loan, a message held. Never
 /// reused within a run.
@@ -490,6 +492,25 @@ pub trait Host {
     ) -> Result<Overlapped, HostError> {
         let [_, (_, second)] = actions;
         Err(HostError::Harness(format!("{second}: nobody can be held here amid something else")))
+    }
+
+    /// Performs an action amid which its participant runs short of something, and says whether it
+    /// did.
+    ///
+    /// # Errors
+    /// If it did not return, or if nobody can run short here.
+    fn run_short(
+        &mut self,
+        _participant: Key,
+        action: &Action,
+        _shortage: Shortage,
+    ) -> Result<(Observation, bool), HostError> {
+        Err(HostError::Harness(format!("{action}: nobody can run short of anything here")))
+    }
+
+    /// Whether a participant can run short of something amid an action.
+    fn can_run_short(&self) -> bool {
+        false
     }
 
     /// Whether a participant can be held amid an action.

@@ -287,7 +287,7 @@ fn reply(reply: &Reply) -> io::Result<()> {
     out.flush()
 }
 
-fn harness(error: impl ToString) -> HostError {
+pub(crate) fn harness(error: impl ToString) -> HostError {
     HostError::Harness(error.to_string())
 }
 

@@ -4,6 +4,7 @@
 mod calls;
 
 use std::{
+    fmt,
     process::{self, Command, Stdio},
     sync::{
         OnceLock,
@@ -80,10 +81,16 @@ pub fn is_possible() -> bool {
     })
 }
 
+/// Whether a child can be made to run short of something here.
+#[must_use]
+pub fn can_run_short() -> bool {
+    calls::CAN_FAIL && is_possible()
+}
+
 /// What is missing here for a scenario, if somebody is stopped amid a step of it.
 #[must_use]
 pub fn lacks(scenario: &Scenario) -> Option<&'static str> {
-    let is_traced = scenario.kills_amid() || scenario.holds_amid();
+    let is_traced = scenario.kills_amid() || scenario.holds_amid() || scenario.runs_short();
     (is_traced && !is_possible()).then_some("leave to trace processes")
 }
 
@@ -96,6 +103,22 @@ pub(super) struct Until {
     pub(super) spares: Spares,
     /// Not beyond a call by which it waits for somebody.
     pub(super) it_waits: bool,
+    /// It runs short of something on the way.
+    pub(super) shortage: Option<Shortage>,
+}
+
+/// When a process finds nothing left of what it takes: of descriptors, of room for a file, or for a
+/// mapping of one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shortage {
+    /// Calls that take something and get it, before the one that does not.
+    pub after: u32,
+}
+
+impl fmt::Display for Shortage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "short of what call {} takes", self.after)
+    }
 }
 
 /// Why a child does not go on.
@@ -154,6 +177,10 @@ pub(super) struct Tracee {
     is_stopped: bool,
     /// It has last stood still before a system call, and next does so after it.
     in_call: bool,
+    /// What the call it makes is to end with instead of being made.
+    refused: Option<Errno>,
+    /// Whether a call was refused.
+    pub(super) was_short: bool,
     halfway: Halfway,
 }
 
@@ -163,18 +190,26 @@ impl Tracee {
         let options = ptrace::Options::PTRACE_O_TRACESYSGOOD | ptrace::Options::PTRACE_O_EXITKILL;
         ptrace::seize(pid, options)?;
         let halfway = Halfway::default();
-        Ok(Self { pid, has_begun: false, is_stopped: false, in_call: false, halfway })
+        Ok(Self {
+            pid,
+            has_begun: false,
+            is_stopped: false,
+            in_call: false,
+            refused: None,
+            was_short: false,
+            halfway,
+        })
     }
 
     /// Lets it go on, and returns once it stands still.
-    pub(super) fn go_on(&mut self, until: Until) -> Result<Stop, Errno> {
+    pub(super) fn go_on(&mut self, mut until: Until) -> Result<Stop, Errno> {
         let by_instruction = matches!(until.moment, Some(Moment::Instruction(_)));
         let _together = by_instruction.then(|| OnOneCore::pin(self.pid));
         let by_change = matches!(until.moment, Some(Moment::Change(_)));
         let (mut left, step): (_, Resume) = match until.moment {
             Some(Moment::Call(calls) | Moment::Change(calls)) => (Some(calls), ptrace::syscall),
             Some(Moment::Instruction(steps)) => (Some(steps), ptrace::step),
-            None if until.it_waits => (None, ptrace::syscall),
+            None if until.it_waits || until.shortage.is_some() => (None, ptrace::syscall),
             None => (None, ptrace::cont),
         };
         if self.is_stopped {
@@ -203,7 +238,11 @@ impl Tracee {
                 // Before a call and after it, in turns.
                 Ok(WaitStatus::PtraceSyscall(_)) => {
                     self.in_call = !self.in_call;
+                    if let Some(error) = self.refused.take() {
+                        calls::fail(self.pid, error)?;
+                    }
                     next = Call::stopped_at(self.pid).filter(|_| self.in_call);
+                    self.runs_short(&mut until.shortage, next.as_ref().and_then(Call::takes))?;
                     counts = next.as_ref().is_some_and(|call| {
                         call.is_about_files() && (!by_change || call.changes())
                     });
@@ -227,6 +266,23 @@ impl Tracee {
             of_files.for_each(|call| self.halfway.note(call));
             self.resume(if self.has_begun { step } else { ptrace::cont }, signal)?;
         }
+    }
+
+    /// Refuses the call it is stopped before, which takes something, if there is nothing left.
+    fn runs_short(
+        &mut self,
+        shortage: &mut Option<Shortage>,
+        takes: Option<Errno>,
+    ) -> Result<(), Errno> {
+        let (Some(left), Some(error)) = (shortage.as_mut(), takes) else { return Ok(()) };
+        if left.after > 0 {
+            left.after -= 1;
+            return Ok(());
+        }
+        *shortage = None;
+        self.refused = Some(error);
+        self.was_short = true;
+        calls::leave_out(self.pid)
     }
 
     /// Lets it go on without standing by: the next [`Self::go_on`] does that.

@@ -58,7 +58,7 @@ const SHRINK_TIME: Duration = Duration::from_secs(15);
 /// another service variant, and every family has its turn with all of them.
 fn trial_of_turn(index: u64) -> Trial {
     let family = Family::of_turn(index);
-    if matches!(family, Family::Death | Family::Overlap) {
+    if matches!(family, Family::Death | Family::Overlap | Family::Shortage) {
         // Only who has a process of its own can be killed, or held.
         let variant = if index / 32 % 4 == 3 { Variant::IpcThreadsafe } else { Variant::Ipc };
         return Trial::At(Venue { layout: Layout::Apart, variant });
@@ -454,7 +454,7 @@ mod tests {
 
     #[test]
     fn every_family_runs_together_and_apart_and_on_every_variant() {
-        let elsewhere = [Family::Death, Family::Concurrency, Family::Overlap];
+        let elsewhere = [Family::Death, Family::Concurrency, Family::Overlap, Family::Shortage];
         for family in Family::ALL.into_iter().filter(|family| !elsewhere.contains(family)) {
             let turns = (0..8192).filter(|&index| Family::of_turn(index) == family);
             let trials: BTreeSet<_> = turns.map(trial_of_turn).collect();

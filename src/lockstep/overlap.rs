@@ -33,6 +33,7 @@ impl Run<'_> {
             self.let_go()?;
             // Nobody who is to be killed amid a step meets anybody.
             self.skipped += usize::from(self.doom.take().is_some());
+            self.skipped += usize::from(self.shortage.take().is_some());
             if self.host.can_hold() {
                 self.hold = Some((Hold { at, then }, None));
             } else {
@@ -40,8 +41,9 @@ impl Run<'_> {
             }
             return Ok(());
         }
+        let announces = matches!(step, Step::KillAmid { .. } | Step::RunShort { .. });
         match self.hold.take() {
-            Some((hold, Some((at, first)))) if !matches!(step, Step::KillAmid { .. }) => {
+            Some((hold, Some((at, first)))) if !announces => {
                 let both = self.resolve_both([&first, step]);
                 if let Some(actions) = both {
                     return self.overlap(index, &actions, hold);
@@ -50,7 +52,7 @@ impl Run<'_> {
                 self.step(at, &first)?;
                 self.step(index, step)
             }
-            Some((hold, None)) if !matches!(step, Step::KillAmid { .. }) => {
+            Some((hold, None)) if !announces => {
                 self.hold = Some((hold, Some((index, *step))));
                 Ok(())
             }
@@ -374,6 +376,8 @@ mod tests {
             performed: 0,
             skipped: 0,
             doom: None,
+            shortage: None,
+            is_adrift: false,
             others,
             hold: None,
         }

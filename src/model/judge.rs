@@ -69,6 +69,51 @@ pub fn judge(
     })
 }
 
+/// Judges an observation of a participant that ran short of something amid the action.
+///
+/// # Errors
+/// The promise that is broken: it crashed, or was refused for a reason there is not.
+pub fn judge_short(
+    action: &Action,
+    prediction: &Prediction,
+    observation: &Observation,
+) -> Result<Judged, Breach> {
+    let judged = judge(action, prediction, observation);
+    let always = Promises::of(&[Promise::NeverCrashes, Promise::NeverHangs]);
+    match observation {
+        Observation::Refused(error) if judged.is_err() && is_for_want(error) => {
+            Ok(Judged::Kept(always))
+        }
+        _ => judged,
+    }
+}
+
+/// As [`judge_short`], of an action that may leave a connection missing: it may look as if nobody
+/// was there, or nothing, but not as if something else was.
+///
+/// # Errors
+/// As [`judge_short`].
+pub fn judge_disconnected(
+    action: &Action,
+    prediction: &Prediction,
+    observation: &Observation,
+) -> Result<Judged, Breach> {
+    match observation {
+        Observation::Received(_) | Observation::Refused(_) => {
+            judge_short(action, prediction, observation)
+        }
+        _ => Ok(Judged::Kept(Promises::of(&[Promise::NeverCrashes, Promise::NeverHangs]))),
+    }
+}
+
+/// Whether an error may say that there is nothing left of something, and not that a limit of the
+/// service is reached or that it is another one than was asked for.
+fn is_for_want(error: &str) -> bool {
+    !["Exceeds", "Exist", "Incompatible", "DoesNotSupport"]
+        .iter()
+        .any(|other| error.contains(other))
+}
+
 fn hold_against(
     action: &Action,
     prediction: &Prediction,

@@ -43,6 +43,7 @@ mod promises;
 pub mod quirk;
 mod receive;
 mod resolve;
+mod shortage;
 mod stake;
 mod update;
 
@@ -155,6 +156,10 @@ pub struct Model {
     joined: usize,
     /// Participants that were killed amid joining.
     half_made_nodes: usize,
+    /// Participants that ran short of something when they joined, and were refused.
+    short_joins: usize,
+    /// Ports that did when they were created, and connections.
+    short_creations: usize,
     /// A participant or a port exists without its handle.
     has_lingering: bool,
     /// Participants have processes of their own.
@@ -337,6 +342,8 @@ impl Model {
             starved: BTreeSet::new(),
             joined: 0,
             half_made_nodes: 0,
+            short_joins: 0,
+            short_creations: 0,
             has_lingering: false,
             can_kill: false,
             killed: BTreeSet::new(),
@@ -468,6 +475,8 @@ impl Model {
         [
             (Switch::FailedGrowthSticks, self.starved.len()),
             (Switch::NodeDirectoryStays, self.joined),
+            (Switch::ShortCreationLeavesMemory, self.short_joins + self.short_creations),
+            (Switch::ShortNodeStays, self.short_joins * FILES_OF_A_NODE),
             (Switch::HalfMadeNodeStays, self.half_made_nodes * FILES_OF_A_NODE),
         ]
         .into_iter()

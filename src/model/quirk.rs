@@ -112,6 +112,14 @@ pub enum Switch {
     /// Nobody is killed amid dropping their node and service, or removing the last files of a dead
     /// node: something stays behind.
     HalfGoneNodeStays,
+    /// The memory of a port, a connection or a service whose creation ran short of something
+    /// stays.
+    ShortCreationLeavesMemory,
+    /// Files of a node whose creation ran short of something stay.
+    ShortNodeStays,
+    /// Nobody runs short of anything when the first node of a domain is created: there would never
+    /// be another one.
+    ShortFirstNodeBlocksDomain,
     /// A port that has grown may be listed with the length it began with.
     ListedLengthIgnoresGrowth,
     /// Requests of clients that are gone, discarded by a server, may keep memory mapped and

@@ -100,7 +100,7 @@ impl Model {
                 Action::Kill { victim, witness: self.witness_of(&[victim], by)? }
             }
             // It says how the next one is performed, see `killed_amid` and `resolve_both`.
-            Step::KillAmid { .. } | Step::HoldAmid { .. } => return None,
+            Step::KillAmid { .. } | Step::HoldAmid { .. } | Step::RunShort { .. } => return None,
             Step::CreateClient { participant, strategy, hint, preallocate, active } => {
                 let participant = self.participant(participant)?;
                 if self.quirks.contains(&Switch::RecycledSlotGetsOldConnection)

@@ -10,11 +10,16 @@ use crate::{
 /// The known quirks that explain what is left, none if they do not explain everything.
 pub(super) fn explain(known: &BTreeMap<Switch, usize>, census: &Census) -> BTreeSet<Switch> {
     let leaves = |switch: Switch, left: &Leftover| match (switch, left) {
-        (Switch::HalfMadeNodeStays, Leftover::File(path)) => path.starts_with("nodes/"),
+        (Switch::HalfMadeNodeStays | Switch::ShortNodeStays, Leftover::File(path)) => {
+            path.starts_with("nodes/")
+        }
         (Switch::NodeDirectoryStays, Leftover::File(path)) => {
             path.strip_prefix("nodes/").is_some_and(|node| !node.contains('/'))
         }
-        (Switch::FailedGrowthSticks, Leftover::SharedMemory(_)) => true,
+        (
+            Switch::FailedGrowthSticks | Switch::ShortCreationLeavesMemory,
+            Leftover::SharedMemory(_),
+        ) => true,
         _ => false,
     };
     let mut more = known.clone();

@@ -22,6 +22,14 @@ pub enum Leftover {
     Mapping(String),
 }
 
+impl Leftover {
+    /// Whether it is a file, which is there for all processes, and not something of one of them.
+    #[must_use]
+    pub fn is_file(&self) -> bool {
+        matches!(self, Self::SharedMemory(_) | Self::File(_))
+    }
+}
+
 impl fmt::Display for Leftover {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

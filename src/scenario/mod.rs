@@ -149,6 +149,19 @@ impl Scenario {
         self.has(|step| matches!(step, Step::HoldAmid { .. }))
     }
 
+    /// Whether somebody runs short of something amid a step.
+    #[must_use]
+    pub fn runs_short(&self) -> bool {
+        self.has(|step| matches!(step, Step::RunShort { .. }))
+    }
+
+    /// Whether the first who joins may run short of something.
+    #[must_use]
+    pub fn begins_short(&self) -> bool {
+        let first = |step: &Step| matches!(step, Step::RunShort { .. } | Step::Join { .. });
+        matches!(self.all_steps().find(first), Some(Step::RunShort { .. }))
+    }
+
     fn has(&self, is_one: impl Fn(&Step) -> bool) -> bool {
         let repeated = self.repeat.iter().flat_map(|repeat| &repeat.steps);
         self.steps.iter().chain(repeated).any(is_one)

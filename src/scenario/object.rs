@@ -37,6 +37,7 @@ impl Step {
             Self::Join { .. }
             | Self::KillAmid { .. }
             | Self::HoldAmid { .. }
+            | Self::RunShort { .. }
             | Self::CleanUp { .. } => None,
             Self::Leave { participant: index }
             | Self::Kill { participant: index, .. }

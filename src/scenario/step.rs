@@ -168,6 +168,15 @@ pub enum Step {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         then: Option<Moment>,
     },
+    /// Whoever performs the next step finds nothing left of what it takes from the system at one
+    /// call: no descriptor, no room for a file, or for a mapping of one. Later calls get what they
+    /// take. Where a connection may be missing after it, the scenario ends: nothing is promised of
+    /// what comes next. Nobody is short where participants share a process, or where the step is
+    /// one that takes nothing.
+    RunShort {
+        /// Calls that take something and get it, before the one that does not.
+        after: u32,
+    },
     /// A participant creates a client.
     CreateClient {
         /// Which participant.

@@ -23,6 +23,7 @@ mod many_growths;
 mod overlap;
 mod port_limits;
 mod quirks;
+mod shortage;
 mod teeth;
 mod values;
 mod waiting;

@@ -18,6 +18,7 @@ mod overflow;
 mod presence;
 mod process;
 mod scene;
+mod shortages;
 
 use serde::Serialize;
 
@@ -28,7 +29,7 @@ use super::{
 use crate::{
     model::Promise,
     sandbox::Domain,
-    scenario::{Concurrent, Settings},
+    scenario::{Concurrent, Settings, generate::Family},
 };
 
 use scene::Scene;
@@ -65,6 +66,7 @@ impl Sabotage {
             meetings::ALL,
             openings::ALL,
             presence::ALL,
+            shortages::ALL,
         ];
         let mut all: Vec<_> = files.into_iter().flatten().collect();
         all.sort_by_key(|sabotage| sabotage.breaks);
@@ -77,10 +79,16 @@ impl Sabotage {
         at_once::ALL.iter().any(|other| other.id == self.id)
     }
 
-    /// Whether it only breaks in where two participants are amid something.
+    /// The only family of scenarios in which it breaks in: where two participants are amid
+    /// something, or one runs short of something.
     #[must_use]
-    pub fn meets(&self) -> bool {
-        meetings::ALL.iter().any(|other| other.id == self.id)
+    pub fn only_in(&self) -> Option<Family> {
+        let is_one_of = |all: &[Self]| all.iter().any(|other| other.id == self.id);
+        match () {
+            () if is_one_of(meetings::ALL) => Some(Family::Overlap),
+            () if is_one_of(shortages::ALL) => Some(Family::Shortage),
+            () => None,
+        }
     }
 
     /// The one of this name.

@@ -8,6 +8,7 @@ use std::{
 };
 
 use nix::{
+    errno::Errno,
     fcntl::OFlag,
     libc::{self, c_long},
     sys::ptrace,
@@ -18,6 +19,9 @@ use super::Spares;
 
 /// Whether it is known which registers hold a system call on this architecture.
 pub(super) const ARE_KNOWN: bool = cfg!(any(target_arch = "x86_64", target_arch = "aarch64"));
+
+/// Whether a system call can be made to fail on this architecture.
+pub(super) const CAN_FAIL: bool = cfg!(target_arch = "x86_64");
 
 /// What a process has begun and not ended.
 #[derive(Debug, Default)]
@@ -57,6 +61,7 @@ pub(super) struct Call {
     is_about_files: bool,
     changes: bool,
     waits: bool,
+    takes: Option<Errno>,
 }
 
 /// What it does that others may meet half done.
@@ -109,8 +114,14 @@ impl Call {
         self.waits
     }
 
-    fn of(pid: Pid, number: c_long, arguments: [u64; 4]) -> Option<Self> {
-        let [first, second, third, fourth] = arguments;
+    /// The error it ends with where there is nothing left of what it takes: a descriptor, room for
+    /// a file, or for a mapping of one.
+    pub(super) fn takes(&self) -> Option<Errno> {
+        self.takes
+    }
+
+    fn of(pid: Pid, number: c_long, arguments: [u64; 5]) -> Option<Self> {
+        let [first, second, third, fourth, fifth] = arguments;
         let waits = waits(number, second);
         let makes = |flags: u64, mode| {
             let creates = flags & u64::from(OFlag::O_CREAT.bits().cast_unsigned()) != 0;
@@ -124,6 +135,7 @@ impl Call {
             }
             libc::SYS_unlinkat => (Of::Path(second), removes),
             libc::SYS_fchmod => (Of::Descriptor(first), Deed::Permits { mode: second }),
+            libc::SYS_fallocate if CAN_FAIL => (Of::Descriptor(first), Deed::Other),
             libc::SYS_ftruncate | libc::SYS_fcntl | libc::SYS_flock | libc::SYS_write => {
                 (Of::Descriptor(first), Deed::Other)
             }
@@ -133,9 +145,11 @@ impl Call {
             libc::SYS_mkdir | libc::SYS_chmod | libc::SYS_rename => (Of::Path(first), Deed::Other),
             #[cfg(target_arch = "x86_64")]
             libc::SYS_unlink | libc::SYS_rmdir => (Of::Path(first), removes),
+            // Memory without a file is the C library's business.
+            libc::SYS_mmap if is_shared(fourth) => (Of::Descriptor(fifth), Deed::Other),
             _ if waits => {
-                let deed = Deed::Other;
-                return Some(Self { deed, is_about_files: false, changes: false, waits });
+                let (deed, takes) = (Deed::Other, None);
+                return Some(Self { deed, is_about_files: false, changes: false, waits, takes });
             }
             _ => return None,
         };
@@ -144,6 +158,7 @@ impl Call {
             #[cfg(target_arch = "x86_64")]
             libc::SYS_open => matches!(deed, Deed::Makes { .. }),
             libc::SYS_fcntl => LOCKS.iter().any(|&lock| second == u64::from(lock.cast_unsigned())),
+            libc::SYS_mmap => false,
             _ => true,
         };
         let path = match of {
@@ -154,8 +169,35 @@ impl Call {
             Deed::Removes { .. } => Deed::Removes { is_last: is_last(&path) },
             deed => deed,
         };
-        Some(Self { deed, is_about_files: !is_of_machine(&path), changes, waits })
+        let is_own = !is_of_machine(&path);
+        let takes = takes(number).filter(|_| is_own);
+        // A mapping leaves the file as it is, and those of the others are no business of theirs.
+        let is_about_files = is_own && number != libc::SYS_mmap;
+        Some(Self { deed, is_about_files, changes, waits, takes })
     }
+}
+
+/// The error by which a call says that there is nothing left of what it takes.
+fn takes(number: c_long) -> Option<Errno> {
+    match number {
+        libc::SYS_openat => Some(Errno::EMFILE),
+        libc::SYS_mkdirat | libc::SYS_ftruncate | libc::SYS_fallocate | libc::SYS_write => {
+            Some(Errno::ENOSPC)
+        }
+        #[cfg(target_arch = "x86_64")]
+        libc::SYS_open => Some(Errno::EMFILE),
+        #[cfg(target_arch = "x86_64")]
+        libc::SYS_mkdir => Some(Errno::ENOSPC),
+        libc::SYS_mmap => Some(Errno::ENOMEM),
+        _ => None,
+    }
+}
+
+/// Whether `mmap` is told to map a file so that others see what is written.
+fn is_shared(flags: u64) -> bool {
+    let shared = u64::from(libc::MAP_SHARED.cast_unsigned());
+    let none = u64::from(libc::MAP_ANONYMOUS.cast_unsigned());
+    flags & shared != 0 && flags & none == 0
 }
 
 /// Whether a process gives way to others by this call, of which `how` is the second argument.
@@ -215,7 +257,7 @@ struct Registers {
     /// The one it would make now.
     next: c_long,
     /// The first of them.
-    arguments: [u64; 4],
+    arguments: [u64; 5],
     /// Where its next instruction stands.
     instruction: u64,
 }
@@ -231,7 +273,7 @@ fn registers(pid: Pid) -> Option<Registers> {
     Some(Registers {
         stopped_at: all.orig_rax.cast_signed(),
         next: all.rax.cast_signed(),
-        arguments: [all.rdi, all.rsi, all.rdx, all.r10],
+        arguments: [all.rdi, all.rsi, all.rdx, all.r10, all.r8],
         instruction: all.rip,
     })
 }
@@ -244,11 +286,11 @@ const MAKES_CALL: [u8; 4] = [0x01, 0x00, 0x00, 0xd4];
 #[cfg(target_arch = "aarch64")]
 fn registers(pid: Pid) -> Option<Registers> {
     let all = ptrace::getregs(pid).ok()?;
-    let [first, second, third, fourth, _, _, _, _, number, ..] = all.regs;
+    let [first, second, third, fourth, fifth, _, _, _, number, ..] = all.regs;
     Some(Registers {
         stopped_at: number.cast_signed(),
         next: number.cast_signed(),
-        arguments: [first, second, third, fourth],
+        arguments: [first, second, third, fourth, fifth],
         instruction: all.pc,
     })
 }
@@ -256,6 +298,32 @@ fn registers(pid: Pid) -> Option<Registers> {
 /// No instruction is told from another there.
 #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
 const MAKES_CALL: [u8; 1] = [0];
+
+/// Lets the system call a process is stopped before not be made.
+#[cfg(target_arch = "x86_64")]
+pub(super) fn leave_out(pid: Pid) -> Result<(), Errno> {
+    let mut all = ptrace::getregs(pid)?;
+    all.orig_rax = u64::MAX;
+    ptrace::setregs(pid, all)
+}
+
+/// Lets the system call a process is stopped after return an error.
+#[cfg(target_arch = "x86_64")]
+pub(super) fn fail(pid: Pid, error: Errno) -> Result<(), Errno> {
+    let mut all = ptrace::getregs(pid)?;
+    all.rax = (-i64::from(error as i32)).cast_unsigned();
+    ptrace::setregs(pid, all)
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+pub(super) fn leave_out(_: Pid) -> Result<(), Errno> {
+    Err(Errno::ENOSYS)
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+pub(super) fn fail(_: Pid, _: Errno) -> Result<(), Errno> {
+    Err(Errno::ENOSYS)
+}
 
 /// Nothing is known there.
 #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
@@ -270,7 +338,7 @@ mod tests {
     use super::*;
 
     fn call(deed: Deed) -> Call {
-        Call { deed, is_about_files: true, changes: true, waits: false }
+        Call { deed, is_about_files: true, changes: true, waits: false, takes: None }
     }
 
     fn permits(mode: u64) -> Call {
@@ -332,27 +400,27 @@ mod tests {
         let changes = |number, arguments| {
             Call::of(this, number, arguments).is_some_and(|call| call.changes())
         };
-        let opened = of(libc::SYS_openat, [0, at, flags(OFlag::O_RDWR), 0]);
+        let opened = of(libc::SYS_openat, [0, at, flags(OFlag::O_RDWR), 0, 0]);
         assert!(matches!(opened, Some(Deed::Other)));
-        assert!(!changes(libc::SYS_openat, [0, at, flags(OFlag::O_RDWR), 0]));
-        assert!(changes(libc::SYS_openat, [0, at, new, 0o600]));
-        assert!(changes(libc::SYS_unlinkat, [0, at, 0, 0]));
+        assert!(!changes(libc::SYS_openat, [0, at, flags(OFlag::O_RDWR), 0, 0]));
+        assert!(changes(libc::SYS_openat, [0, at, new, 0o600, 0]));
+        assert!(changes(libc::SYS_unlinkat, [0, at, 0, 0, 0]));
         let open = File::open(&file).expect("it can be opened");
         let descriptor = u64::try_from(open.as_raw_fd()).expect("a descriptor");
-        let fcntl = |what: libc::c_int| [descriptor, u64::from(what.cast_unsigned()), 0, 0];
+        let fcntl = |what: libc::c_int| [descriptor, u64::from(what.cast_unsigned()), 0, 0, 0];
         assert!(changes(libc::SYS_fcntl, fcntl(libc::F_SETLK)));
         assert!(!changes(libc::SYS_fcntl, fcntl(libc::F_GETLK)));
-        let made = of(libc::SYS_openat, [0, at, new, 0o600]);
+        let made = of(libc::SYS_openat, [0, at, new, 0o600, 0]);
         assert!(matches!(made, Some(Deed::Makes { mode: 0o600 })));
-        let removed = of(libc::SYS_unlinkat, [0, at, 0, 0]);
+        let removed = of(libc::SYS_unlinkat, [0, at, 0, 0, 0]);
         assert!(matches!(removed, Some(Deed::Removes { is_last: true })));
         fs::write(dir.path().join("other"), "").expect("another file");
-        let removed = of(libc::SYS_unlinkat, [0, at, 0, 0]);
+        let removed = of(libc::SYS_unlinkat, [0, at, 0, 0, 0]);
         assert!(matches!(removed, Some(Deed::Removes { is_last: false })));
-        assert!(of(libc::SYS_getpid, [0; 4]).is_none());
-        assert!(of(libc::SYS_openat, [0, 8, 0, 0]).is_none(), "nothing stands there");
+        assert!(of(libc::SYS_getpid, [0; 5]).is_none());
+        assert!(of(libc::SYS_openat, [0, 8, 0, 0, 0]).is_none(), "nothing stands there");
         let of_machine = c"/proc/self/status".as_ptr().addr() as u64;
-        let opened = Call::of(this, libc::SYS_openat, [0, of_machine, 0, 0]);
+        let opened = Call::of(this, libc::SYS_openat, [0, of_machine, 0, 0, 0]);
         assert!(opened.is_some_and(|call| !call.is_about_files()));
     }
 
@@ -371,7 +439,7 @@ mod tests {
         assert!(waits(libc::SYS_fcntl, libc::F_SETLKW) && !waits(libc::SYS_fcntl, libc::F_SETLK));
         assert!(!waits(libc::SYS_openat, 0));
         let this = Pid::this();
-        let slept = Call::of(this, libc::SYS_nanosleep, [0; 4]).expect("a call that waits");
+        let slept = Call::of(this, libc::SYS_nanosleep, [0; 5]).expect("a call that waits");
         assert!(slept.waits() && !slept.is_about_files() && !slept.changes());
     }
 }

@@ -22,6 +22,7 @@ mod concurrency;
 mod overlap;
 mod phrases;
 mod piles;
+mod shortage;
 mod values;
 
 use proptest::{
@@ -77,11 +78,13 @@ pub enum Family {
     Concurrency,
     /// Participants that are held amid what they do, while others do something else.
     Overlap,
+    /// Participants that run short of what they take from the system.
+    Shortage,
 }
 
 impl Family {
     /// All families, in the order they take turns.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Growth,
         Self::Interleaving,
         Self::Churn,
@@ -93,6 +96,7 @@ impl Family {
         Self::Death,
         Self::Concurrency,
         Self::Overlap,
+        Self::Shortage,
     ];
 
     /// Its name in reports.
@@ -101,8 +105,8 @@ impl Family {
         format!("{self:?}").to_lowercase()
     }
 
-    /// The family of the `index`-th scenario of a run. Turnovers, many growths, deaths and overlaps,
-    /// which take processes, and concurrent traffic take much longer than the others and have their
+    /// The family of the `index`-th scenario of a run. Turnovers, many growths, deaths, overlaps
+    /// and shortages, which take processes, and concurrent traffic take much longer than the others and have their
     /// turn accordingly seldom.
     #[must_use]
     pub fn of_turn(index: u64) -> Self {
@@ -120,6 +124,9 @@ impl Family {
         }
         if index % 32 == 27 {
             return Self::Overlap;
+        }
+        if index % 64 == 43 {
+            return Self::Shortage;
         }
         match index % 8 {
             0 => Self::Growth,
@@ -145,6 +152,7 @@ impl Family {
             Self::Death => death().boxed(),
             Self::Concurrency => concurrency::concurrency().boxed(),
             Self::Overlap => overlap::overlap().boxed(),
+            Self::Shortage => shortage::shortage().boxed(),
         }
     }
 }
