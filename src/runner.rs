@@ -35,6 +35,7 @@ use crate::{
     actor::{
         Action, Damage, Host, HostError, Key, Observation, Overlapped,
         child::{Child, Executable},
+        death::Spares,
         overlap::Hold,
         presence::Aftermath,
         serve::{self, Note, Reply, Request, TracedStep, Tracer},
@@ -46,7 +47,7 @@ use crate::{
     lockstep::{self, End, Outcome, Position, Silent},
     model::{self, Promise, Switch, judge::Breach},
     sandbox::{Census, Domain, Sandbox, SandboxError},
-    scenario::Scenario,
+    scenario::{Moment, Scenario},
 };
 
 /// Which participant lives in which process.
@@ -538,7 +539,14 @@ impl Host for ApartHost<'_> {
         if let Action::Join { new, .. } = action {
             self.start(*new)?;
         }
-        let request = Request::PerformMarked(action.clone());
+        let mut request = Request::PerformMarked(action.clone());
+        if let Action::Kill { victim, witness } = *action {
+            self.end(victim);
+            // The clean-up alone, and not what is looked at before.
+            let (doing, at) = (Box::new(action.clone()), Moment::Call(0));
+            let spares = Spares::default();
+            request = Request::Perform(Action::KillAmid { victim, witness, doing, at, spares });
+        }
         let (deadline, interrupted) = (self.deadline, self.interrupted);
         self.process_of(participant)?.run_short(&request, shortage, deadline, interrupted)
     }

@@ -43,6 +43,15 @@ impl Run<'_> {
         let participant = action.participant(&self.model);
         let performed = self.host.run_short(participant, action, shortage);
         let (observation, was_short) = performed.map_err(stopped)?;
+        if was_short && matches!(action, Action::Kill { .. }) {
+            // Whoever did not get it all done does so the second time.
+            let again = self.host.perform(participant, action).map_err(stopped)?;
+            judge::judge_second_clean_up(&again).map_err(|breach| End::Broken {
+                position,
+                action: what(),
+                breach,
+            })?;
+        }
         self.skipped += usize::from(!was_short);
         let disconnects = was_short && self.model.may_disconnect(action);
         let judged = if disconnects {

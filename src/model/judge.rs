@@ -106,6 +106,21 @@ pub fn judge_disconnected(
     }
 }
 
+/// Judges a clean-up after one that ran short of something.
+///
+/// # Errors
+/// If it did not get done what was left.
+pub fn judge_second_clean_up(observation: &Observation) -> Result<(), Breach> {
+    match observation {
+        Observation::CleanedUp { failed: 0, left: 0, .. } => Ok(()),
+        other => Err(Breach {
+            promise: Promise::DeadNodeIsCleanedUp,
+            expected: "no dead node after a second clean-up, which has all it takes".to_owned(),
+            observed: summary(other),
+        }),
+    }
+}
+
 /// Whether an error may say that there is nothing left of something, and not that a limit of the
 /// service is reached or that it is another one than was asked for.
 fn is_for_want(error: &str) -> bool {

@@ -70,6 +70,9 @@ pub const GROWTHS: usize = 254;
 /// Files and directories a node has before it uses a service.
 const FILES_OF_A_NODE: usize = 5;
 
+/// Files a participant has at most: of its node, its service, its ports and their connections.
+const FILES_OF_ONE_KILLED: usize = 200;
+
 /// Longest loan that is carried out, in bytes. Beyond it a step would be limited
 /// by the machine's memory and not by iceoryx2.
 pub const LONGEST_AFFORDABLE: usize = 64 << 20;
@@ -156,6 +159,8 @@ pub struct Model {
     joined: usize,
     /// Participants that were killed amid joining.
     half_made_nodes: usize,
+    /// Clean-ups that ran short of something.
+    short_clean_ups: usize,
     /// Participants that ran short of something when they joined, and were refused.
     short_joins: usize,
     /// Ports that did when they were created, and connections.
@@ -342,6 +347,7 @@ impl Model {
             starved: BTreeSet::new(),
             joined: 0,
             half_made_nodes: 0,
+            short_clean_ups: 0,
             short_joins: 0,
             short_creations: 0,
             has_lingering: false,
@@ -476,6 +482,7 @@ impl Model {
             (Switch::FailedGrowthSticks, self.starved.len()),
             (Switch::NodeDirectoryStays, self.joined),
             (Switch::ShortCreationLeavesMemory, self.short_joins + self.short_creations),
+            (Switch::ShortCleanUpStops, self.short_clean_ups * FILES_OF_ONE_KILLED),
             (Switch::ShortNodeStays, self.short_joins * FILES_OF_A_NODE),
             (Switch::HalfMadeNodeStays, self.half_made_nodes * FILES_OF_A_NODE),
         ]

@@ -115,6 +115,8 @@ pub enum Switch {
     /// The memory of a port, a connection or a service whose creation ran short of something
     /// stays.
     ShortCreationLeavesMemory,
+    /// What a killed process had may stay after a clean-up that ran short of something.
+    ShortCleanUpStops,
     /// Files of a node whose creation ran short of something stay.
     ShortNodeStays,
     /// Nobody runs short of anything when the first node of a domain is created: there would never

@@ -22,7 +22,7 @@ impl Model {
 
     /// Whether a shortage amid an action may leave a connection missing: iceoryx2 lets a port that
     /// cannot connect to another go on without (`DegradationAction::Warn`), and does not say for
-    /// how long. Otherwise it returns a value or an error, and after an error nothing is
+    /// how long; and a clean-up may not get it all done. Otherwise it returns a value or an error, and after an error nothing is
     /// otherwise.
     pub(crate) fn may_disconnect(&self, action: &Action) -> bool {
         match action {
@@ -33,7 +33,8 @@ impl Model {
             | Action::SendResponse { .. }
             | Action::ReceiveResponse { .. }
             | Action::UpdateClient { .. }
-            | Action::UpdateServer { .. } => true,
+            | Action::UpdateServer { .. }
+            | Action::Kill { .. } => true,
             _ => false,
         }
     }
@@ -42,6 +43,7 @@ impl Model {
     pub(crate) fn apply_shortage(&mut self, action: &Action, observation: &Observation) {
         let is_refused = matches!(observation, Observation::Refused(_));
         match action {
+            Action::Kill { .. } => self.short_clean_ups += 1,
             _ if self.may_disconnect(action) => self.short_creations += 1,
             _ if !is_refused => {}
             Action::Join { .. } => self.short_joins += 1,

@@ -16,6 +16,7 @@ pub(super) fn explain(known: &BTreeMap<Switch, usize>, census: &Census) -> BTree
         (Switch::NodeDirectoryStays, Leftover::File(path)) => {
             path.strip_prefix("nodes/").is_some_and(|node| !node.contains('/'))
         }
+        (Switch::ShortCleanUpStops, Leftover::File(_) | Leftover::SharedMemory(_)) => true,
         (
             Switch::FailedGrowthSticks | Switch::ShortCreationLeavesMemory,
             Leftover::SharedMemory(_),

@@ -167,6 +167,9 @@ pub struct Settings {
     pub server_max_loaned_responses_per_request: Option<usize>,
     /// Of consequence only where a participant is killed.
     pub clean_up: CleanUp,
+    /// Whether files have other suffixes than iceoryx2's own, set by the config file.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub own_suffixes: bool,
 }
 
 impl Default for Settings {
@@ -195,9 +198,24 @@ impl Default for Settings {
             server_allocation_strategy: None,
             server_max_loaned_responses_per_request: None,
             clean_up: CleanUp::OnRequest,
+            own_suffixes: false,
         }
     }
 }
+
+/// Sections of the config file, and their keys that say how the names of files end.
+const SUFFIXES: [(&str, &[&str]); 2] = [
+    (
+        "service",
+        &[
+            "connection-suffix",
+            "data-segment-suffix",
+            "dynamic-config-storage-suffix",
+            "static-config-storage-suffix",
+        ],
+    ),
+    ("node", &["monitor-suffix", "static-config-suffix", "service-tag-suffix", "port-tag-suffix"]),
+];
 
 /// iceoryx2's own default, `config.rs` of all releases so far.
 const DEFAULT_EXPIRED_CONNECTIONS: usize = 128;
@@ -217,6 +235,7 @@ impl Settings {
                 settings.strategy_of_servers(),
                 settings.server_max_loaned_responses_per_request,
                 settings.clean_up_key(),
+                settings.own_suffixes,
             )
         };
         if self.via == SettingsVia::Builder && others(self) == others(&default) {
@@ -243,8 +262,19 @@ impl Settings {
         if self.via == SettingsVia::ConfigFile {
             fragment += &self.limits_as_keys();
         }
-        if let Some((section, key)) = self.clean_up_key() {
-            fragment += &format!("[global.{section}]\n{key} = true\n");
+        let clean_up = self.clean_up_key();
+        for (section, keys) in SUFFIXES {
+            let clean_up = clean_up.filter(|(of, _)| *of == section);
+            if !self.own_suffixes && clean_up.is_none() {
+                continue;
+            }
+            fragment += &format!("[global.{section}]\n");
+            if let Some((_, key)) = clean_up {
+                fragment += &format!("{key} = true\n");
+            }
+            for key in keys.iter().filter(|_| self.own_suffixes) {
+                fragment += &format!("{key} = '.own-{key}'\n");
+            }
         }
         Some(fragment)
     }

@@ -294,7 +294,7 @@ fn simplify_concurrent(best: &mut Scenario, attempt: &mut Attempt<'_>) {
 
 /// Replaces settings by their defaults, one at a time.
 fn simplify_service(best: &mut Scenario, attempt: &mut Attempt<'_>) {
-    let changes: [fn(&mut Settings, Settings); 22] = [
+    let changes: [fn(&mut Settings, Settings); 23] = [
         |s, d| s.via = d.via,
         |s, d| s.max_clients = d.max_clients,
         |s, d| s.max_servers = d.max_servers,
@@ -319,6 +319,7 @@ fn simplify_service(best: &mut Scenario, attempt: &mut Attempt<'_>) {
         |s, d| s.client_allocation_strategy = d.client_allocation_strategy,
         |s, d| s.server_allocation_strategy = d.server_allocation_strategy,
         |s, d| s.clean_up = d.clean_up,
+        |s, d| s.own_suffixes = d.own_suffixes,
         |s, d| {
             s.server_max_loaned_responses_per_request = d.server_max_loaned_responses_per_request;
         },

@@ -6,6 +6,7 @@ use assert_cmd::Command;
 use iox2_gauntlet::{
     actor::config_file::{self, Advice, ConfigFileError},
     sandbox::Sandbox,
+    scenario::Settings,
 };
 use predicates::prelude::*;
 
@@ -210,6 +211,29 @@ fn the_limits_of_the_file_are_the_limits_of_the_service() {
         .code(4)
         .stdout(predicate::str::contains("at most 4 clients, 2 servers, 2 nodes"));
     assert_nothing_left(&sandbox);
+}
+
+#[test]
+fn files_of_a_service_with_its_own_suffixes_have_them_all() {
+    let sandbox = Sandbox::new().unwrap();
+    let settings = Settings { own_suffixes: true, ..Settings::default() };
+    let path = sandbox.config_for("own", &settings).unwrap();
+    let loaded = config_file::load(&path).unwrap();
+    assert_eq!(loaded.warnings, [], "iceoryx2 knows them");
+    let global = loaded.config.global;
+    let of_service = global.service;
+    for (own, key) in [
+        (of_service.connection_suffix, "connection"),
+        (of_service.data_segment_suffix, "data-segment"),
+        (of_service.dynamic_config_storage_suffix, "dynamic-config-storage"),
+        (of_service.static_config_storage_suffix, "static-config-storage"),
+        (global.node.monitor_suffix, "monitor"),
+        (global.node.static_config_suffix, "static-config"),
+        (global.node.service_tag_suffix, "service-tag"),
+        (global.node.port_tag_suffix, "port-tag"),
+    ] {
+        assert_eq!(own.to_string(), format!(".own-{key}-suffix"));
+    }
 }
 
 #[test]

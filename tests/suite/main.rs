@@ -19,6 +19,7 @@ mod identity;
 mod interrupted;
 mod jury;
 mod killed;
+mod large;
 mod many_growths;
 mod overlap;
 mod port_limits;

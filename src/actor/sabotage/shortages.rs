@@ -14,7 +14,8 @@ pub(super) static ALL: &[Sabotage] = &[
         trick: || {
             deed(|stage, action| {
                 let truth = stage.perform(action)?;
-                let lies = is_short_of_memory(action, &truth);
+                let is_client = matches!(action, Action::CreateClient { .. });
+                let lies = is_client && is_short_of_memory(&truth);
                 Ok(if lies { refused("ExceedsMaxSupportedClients") } else { truth })
             })
         },
@@ -31,7 +32,7 @@ pub(super) static ALL: &[Sabotage] = &[
                     return Ok(refused("ExceedsMaxSupportedServers"));
                 }
                 let truth = stage.perform(action)?;
-                ran_short |= is_server && is_short_of_memory(action, &truth);
+                ran_short |= is_server && is_short_of_memory(&truth);
                 Ok(truth)
             })
         },
@@ -55,7 +56,6 @@ pub(super) static ALL: &[Sabotage] = &[
 ];
 
 /// Whether a port was refused for want of memory.
-fn is_short_of_memory(action: &Action, observation: &Observation) -> bool {
-    let is_port = matches!(action, Action::CreateClient { .. } | Action::CreateServer { .. });
-    is_port && refuses(observation, "UnableToCreateDataSegment")
+fn is_short_of_memory(observation: &Observation) -> bool {
+    refuses(observation, "UnableToCreateDataSegment")
 }

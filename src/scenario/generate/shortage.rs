@@ -67,6 +67,7 @@ fn loan_response() -> impl Strategy<Value = Step> + Clone {
 /// A step that may connect to somebody, or map what they have grown into.
 fn connecting() -> impl Strategy<Value = Step> + Clone {
     prop_oneof![
+        2 => (index(), index()).prop_map(|(participant, by)| Step::Kill { participant, by }),
         2 => create_client(),
         2 => create_server(),
         1 => Just(Step::SendRequest { request: -1 }),

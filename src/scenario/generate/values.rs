@@ -163,6 +163,8 @@ prop_compose! {
         } else {
             Backpressure::RetryUntilDelivered
         };
+        let limits = max_clients + max_servers + max_nodes + max_active_requests_per_client
+            + max_loaned_requests + max_response_buffer_size;
         Settings {
             via, max_clients, max_servers, max_nodes, max_active_requests_per_client,
             max_loaned_requests, max_response_buffer_size,
@@ -180,6 +182,8 @@ prop_compose! {
             server_allocation_strategy,
             server_max_loaned_responses_per_request,
             clean_up,
+            // Not drawn: what a seed gives is to stay the same.
+            own_suffixes: limits % 6 == 0,
         }
     }
 }
