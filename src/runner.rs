@@ -39,7 +39,7 @@ use crate::{
         overlap::Hold,
         presence::Aftermath,
         serve::{self, Note, Reply, Request, TracedStep, Tracer},
-        shortage::Shortage,
+        shortage::{Missing, Shortage},
         tracee,
         variant::Variant,
     },
@@ -535,7 +535,7 @@ impl Host for ApartHost<'_> {
         participant: Key,
         action: &Action,
         shortage: Shortage,
-    ) -> Result<(Observation, bool), HostError> {
+    ) -> Result<(Observation, Option<Missing>), HostError> {
         if let Action::Join { new, .. } = action {
             self.start(*new)?;
         }

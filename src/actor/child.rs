@@ -22,7 +22,7 @@ use super::{
     overlap::{self, Hold, Met},
     sabotage::Sabotage,
     serve::{Reply, Request},
-    shortage::{self, Shortage},
+    shortage::{self, Missing, Shortage},
     tracee,
 };
 use crate::scenario::Moment;
@@ -229,8 +229,8 @@ impl Child {
         }
     }
 
-    /// Asks the child to perform something amid which it runs short of something, and says whether
-    /// it did.
+    /// Asks the child to perform something amid which it runs short of something, and says what
+    /// it was.
     ///
     /// # Errors
     /// As [`Self::ask`].
@@ -240,7 +240,7 @@ impl Child {
         shortage: Shortage,
         deadline: Duration,
         interrupted: &AtomicBool,
-    ) -> Result<(Observation, bool), HostError> {
+    ) -> Result<(Observation, Option<Missing>), HostError> {
         let pid = tracee::pid_of(&self.process);
         let line = line_of(request)?;
         let mut stdin = self.stdin.as_ref();
@@ -248,7 +248,7 @@ impl Child {
             let _ = stdin.as_mut().map(|stdin| stdin.write_all(line.as_bytes()));
         };
         match shortage::run_short(pid, shortage, deadline, interrupted, begin) {
-            Ok(was_short) => Ok((self.observed(deadline, interrupted)?, was_short)),
+            Ok(missed) => Ok((self.observed(deadline, interrupted)?, missed)),
             Err(HostError::Crashed(_)) => Err(self.last_words(deadline, interrupted)),
             Err(error) => {
                 self.end_traced();

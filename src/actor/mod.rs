@@ -36,7 +36,7 @@ use concurrent::Logs;
 use death::Spares;
 use overlap::Hold;
 use presence::{Aftermath, Presence};
-use shortage::Shortage;
+use shortage::{Missing, Shortage};
 
 /// Names one object of a run: a participant, a port, a loan, a message held. Never
 /// reused within a run.
@@ -494,8 +494,8 @@ pub trait Host {
         Err(HostError::Harness(format!("{second}: nobody can be held here amid something else")))
     }
 
-    /// Performs an action amid which its participant runs short of something, and says whether it
-    /// did.
+    /// Performs an action amid which its participant runs short of something, and says of what
+    /// it did.
     ///
     /// # Errors
     /// If it did not return, or if nobody can run short here.
@@ -504,7 +504,7 @@ pub trait Host {
         _participant: Key,
         action: &Action,
         _shortage: Shortage,
-    ) -> Result<(Observation, bool), HostError> {
+    ) -> Result<(Observation, Option<Missing>), HostError> {
         Err(HostError::Harness(format!("{action}: nobody can run short of anything here")))
     }
 

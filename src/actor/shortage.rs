@@ -9,10 +9,10 @@ use super::{
     tracee::{Stop, Tracee, Until, watched},
 };
 
-pub use super::tracee::Shortage;
+pub use super::tracee::{Missing, Shortage};
 
 /// Traces a child, lets `begin` tell it what to do, and returns once it has done it, see
-/// [`between_marks`](super::tracee::between_marks): whether it ran short.
+/// [`between_marks`](super::tracee::between_marks): what it ran short of.
 ///
 /// # Errors
 /// If the child ended or took longer than `deadline`, or `interrupted` was set meanwhile.
@@ -22,20 +22,20 @@ pub(super) fn run_short(
     deadline: Duration,
     interrupted: &AtomicBool,
     begin: impl FnOnce(),
-) -> Result<bool, HostError> {
-    let was_short = watched(&[pid], deadline, interrupted, || {
+) -> Result<Option<Missing>, HostError> {
+    let missed = watched(&[pid], deadline, interrupted, || {
         let mut child = Tracee::seize(pid)?;
         begin();
         let stop = child.go_on(Until { shortage: Some(shortage), ..Until::default() })?;
-        let was_short = child.was_short;
+        let missed = child.missed;
         if stop == Stop::Gone {
             return Ok(None);
         }
         child.let_go()?;
-        Ok(Some(was_short))
+        Ok(Some(missed))
     })?;
     // Whoever reaps it knows how it ended.
-    was_short.ok_or(HostError::Crashed(String::new()))
+    missed.ok_or(HostError::Crashed(String::new()))
 }
 
 #[cfg(test)]
@@ -51,9 +51,9 @@ mod tests {
     use crate::actor::tracee::{can_run_short, pid_of};
 
     /// A shell makes three files, one after the other, and runs short of something amid that. It
-    /// says when it begins and ends, as an actor does. Returns which were made, and whether it ran
-    /// short.
-    fn made_short(dir: &Path, after: u32) -> ([bool; 3], bool) {
+    /// says when it begins and ends, as an actor does. Returns which were made, and what it ran
+    /// short of.
+    fn made_short(dir: &Path, after: u32) -> ([bool; 3], Option<Missing>) {
         let files = ["first", "second", "third"].map(|name| dir.join(name));
         let script = r#"read line; kill -STOP $$
             true > "$0"; true > "$1"; true > "$2"; kill -STOP $$"#;
@@ -64,9 +64,9 @@ mod tests {
         let begin = || writeln!(input, "go").expect("it reads");
         let deadline = Duration::from_secs(60);
         let shortage = Shortage { after };
-        let was_short = run_short(pid_of(&shell), shortage, deadline, &false.into(), begin);
+        let missed = run_short(pid_of(&shell), shortage, deadline, &false.into(), begin);
         shell.wait().expect("it has ended");
-        (files.map(|file| fs::remove_file(file).is_ok()), was_short.expect("it goes on"))
+        (files.map(|file| fs::remove_file(file).is_ok()), missed.expect("it goes on"))
     }
 
     #[test]
@@ -76,9 +76,9 @@ mod tests {
             return;
         }
         let dir = tempfile::tempdir().expect("a directory");
-        assert_eq!(made_short(dir.path(), 0), ([false, true, true], true));
-        assert_eq!(made_short(dir.path(), 1), ([true, false, true], true));
-        assert_eq!(made_short(dir.path(), 2), ([true, true, false], true));
-        assert_eq!(made_short(dir.path(), 3), ([true; 3], false));
+        assert_eq!(made_short(dir.path(), 0), ([false, true, true], Some(Missing::Descriptor)));
+        assert_eq!(made_short(dir.path(), 1), ([true, false, true], Some(Missing::Descriptor)));
+        assert_eq!(made_short(dir.path(), 2), ([true, true, false], Some(Missing::Descriptor)));
+        assert_eq!(made_short(dir.path(), 3), ([true; 3], None));
     }
 }

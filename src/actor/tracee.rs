@@ -90,7 +90,10 @@ pub fn can_run_short() -> bool {
 /// What is missing here for a scenario, if somebody is stopped amid a step of it.
 #[must_use]
 pub fn lacks(scenario: &Scenario) -> Option<&'static str> {
-    let is_traced = scenario.kills_amid() || scenario.holds_amid() || scenario.runs_short();
+    if scenario.runs_short() && !can_run_short() {
+        return Some("x86-64 and leave to trace processes");
+    }
+    let is_traced = scenario.kills_amid() || scenario.holds_amid();
     (is_traced && !is_possible()).then_some("leave to trace processes")
 }
 
@@ -115,9 +118,24 @@ pub struct Shortage {
     pub after: u32,
 }
 
-impl fmt::Display for Shortage {
+/// What somebody found nothing left of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Missing {
+    /// `open` fails with EMFILE, as beyond `RLIMIT_NOFILE`.
+    Descriptor,
+    /// `mkdir` and `write` fail with ENOSPC, `ftruncate` with EFBIG.
+    Room,
+    /// `mmap` of a file fails with ENOMEM, as beyond `vm.max_map_count`.
+    Mapping,
+}
+
+impl fmt::Display for Missing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "short of what call {} takes", self.after)
+        f.write_str(match self {
+            Self::Descriptor => "a descriptor",
+            Self::Room => "room for a file",
+            Self::Mapping => "a mapping",
+        })
     }
 }
 
@@ -179,8 +197,8 @@ pub(super) struct Tracee {
     in_call: bool,
     /// What the call it makes is to end with instead of being made.
     refused: Option<Errno>,
-    /// Whether a call was refused.
-    pub(super) was_short: bool,
+    /// What the call that was refused would have taken.
+    pub(super) missed: Option<Missing>,
     halfway: Halfway,
 }
 
@@ -196,7 +214,7 @@ impl Tracee {
             is_stopped: false,
             in_call: false,
             refused: None,
-            was_short: false,
+            missed: None,
             halfway,
         })
     }
@@ -239,7 +257,7 @@ impl Tracee {
                 Ok(WaitStatus::PtraceSyscall(_)) => {
                     self.in_call = !self.in_call;
                     if let Some(error) = self.refused.take() {
-                        calls::fail(self.pid, error)?;
+                        unless_gone(calls::fail(self.pid, error))?;
                     }
                     next = Call::stopped_at(self.pid).filter(|_| self.in_call);
                     self.runs_short(&mut until.shortage, next.as_ref().and_then(Call::takes))?;
@@ -281,8 +299,12 @@ impl Tracee {
         }
         *shortage = None;
         self.refused = Some(error);
-        self.was_short = true;
-        calls::leave_out(self.pid)
+        self.missed = Some(match error {
+            Errno::EMFILE => Missing::Descriptor,
+            Errno::ENOMEM => Missing::Mapping,
+            _ => Missing::Room,
+        });
+        unless_gone(calls::leave_out(self.pid))
     }
 
     /// Lets it go on without standing by: the next [`Self::go_on`] does that.
@@ -297,11 +319,15 @@ impl Tracee {
 
     fn resume(&mut self, how: Resume, signal: Option<Signal>) -> Result<(), Errno> {
         self.is_stopped = false;
-        match how(self.pid, signal) {
-            // It was killed meanwhile, which the next look shows.
-            Ok(()) | Err(Errno::ESRCH) => Ok(()),
-            Err(error) => Err(error),
-        }
+        unless_gone(how(self.pid, signal))
+    }
+}
+
+/// Who was killed meanwhile cannot be told anything, which the next look shows.
+fn unless_gone(done: Result<(), Errno>) -> Result<(), Errno> {
+    match done {
+        Err(Errno::ESRCH) => Ok(()),
+        done => done,
     }
 }
 

@@ -4,7 +4,7 @@ use super::{End, Occasion, Position, Run, Situation, checked, intact, may_distur
 use crate::{
     actor::{Action, shortage::Shortage},
     coverage::InFlight,
-    model::judge,
+    model::{Switch, judge},
 };
 
 impl Run<'_> {
@@ -27,8 +27,9 @@ impl Run<'_> {
     }
 
     /// Performs an action amid which its participant runs short: it goes well all the same, or is
-    /// refused and changes nothing. Where a connection may be missing afterwards, nothing is
-    /// promised of what comes next but that nobody crashes and nothing is left behind.
+    /// refused and changes nothing. Where a connection may be missing afterwards, or a clean-up
+    /// not be complete, nothing is promised of what comes next but that nobody crashes, a second
+    /// clean-up gets it done, and nothing is left behind.
     pub(super) fn take_short(
         &mut self,
         position: Position,
@@ -38,31 +39,29 @@ impl Run<'_> {
         let prediction = self.model.predict(action);
         let in_flight = InFlight::from(self.model.messages_in_flight());
         self.observer.before(position, action);
-        let what = || format!("{action}, {shortage}");
-        let stopped = |error| End::Stopped { position, action: what(), error };
         let participant = action.participant(&self.model);
-        let performed = self.host.run_short(participant, action, shortage);
-        let (observation, was_short) = performed.map_err(stopped)?;
-        if was_short && matches!(action, Action::Kill { .. }) {
-            // Whoever did not get it all done does so the second time.
-            let again = self.host.perform(participant, action).map_err(stopped)?;
-            judge::judge_second_clean_up(&again).map_err(|breach| End::Broken {
-                position,
-                action: what(),
-                breach,
+        let (observation, missed) =
+            self.host.run_short(participant, action, shortage).map_err(|error| {
+                let action = format!("{action}, short at call {}", shortage.after);
+                End::Stopped { position, action, error }
             })?;
-        }
-        self.skipped += usize::from(!was_short);
-        let disconnects = was_short && self.model.may_disconnect(action);
+        let what = || match missed {
+            Some(missed) => format!("{action}, short of {missed} at call {}", shortage.after),
+            None => action.to_string(),
+        };
+        let stopped = |error| End::Stopped { position, action: what(), error };
+        let broken = |breach| End::Broken { position, action: what(), breach };
+        self.skipped += usize::from(missed.is_none());
+        let disconnects = missed.is_some() && self.model.may_disconnect(action);
         let judged = if disconnects {
-            judge::judge_disconnected(action, &prediction, &observation)
-        } else if was_short {
+            let tolerated = self.model.quirks().get(&Switch::ShortCleanUpStops).copied();
+            judge::judge_disconnected(action, &prediction, &observation, tolerated)
+        } else if missed.is_some() {
             judge::judge_short(action, &prediction, &observation)
         } else {
             judge::judge(action, &prediction, &observation)
         };
         self.observer.after(position, &prediction, &observation);
-        let broken = |breach| End::Broken { position, action: what(), breach };
         let judged = judged.map_err(|mut breach| {
             breach.promise = self.model.sharpen(action, &observation, breach.promise);
             broken(breach)
@@ -75,8 +74,15 @@ impl Run<'_> {
             at_stake = at_stake.union(audited);
         }
         self.checks.note(situation, at_stake);
-        if was_short {
-            self.model.apply_shortage(action, &observation);
+        if disconnects && matches!(action, Action::Kill { .. }) {
+            // Whoever did not get it all done does so the second time.
+            self.observer.before(position, action);
+            let again = self.host.perform(participant, action).map_err(stopped)?;
+            self.observer.after(position, &prediction, &again);
+            judge::judge_second_clean_up(&again).map_err(broken)?;
+        }
+        if let Some(missed) = missed {
+            self.model.apply_shortage(action, &observation, missed);
         }
         self.is_adrift = disconnects;
         if !disconnects {

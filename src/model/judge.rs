@@ -89,7 +89,8 @@ pub fn judge_short(
 }
 
 /// As [`judge_short`], of an action that may leave a connection missing: it may look as if nobody
-/// was there, or nothing, but not as if something else was.
+/// was there, or nothing, but not as if something else was. A clean-up may leave a node dead, but
+/// not count it as cleaned up then, unless a known quirk does.
 ///
 /// # Errors
 /// As [`judge_short`].
@@ -97,10 +98,20 @@ pub fn judge_disconnected(
     action: &Action,
     prediction: &Prediction,
     observation: &Observation,
+    miscounts: Option<Switch>,
 ) -> Result<Judged, Breach> {
     match observation {
         Observation::Received(_) | Observation::Refused(_) => {
             judge_short(action, prediction, observation)
+        }
+        Observation::CleanedUp { dead, cleaned, left, .. }
+            if *left > 0 && cleaned + left > *dead =>
+        {
+            miscounts.map(Judged::Sighted).ok_or_else(|| Breach {
+                promise: Promise::DeadNodeIsCleanedUp,
+                expected: "no node that is cleaned up to be dead afterwards".to_owned(),
+                observed: summary(observation),
+            })
         }
         _ => Ok(Judged::Kept(Promises::of(&[Promise::NeverCrashes, Promise::NeverHangs]))),
     }
@@ -121,12 +132,22 @@ pub fn judge_second_clean_up(observation: &Observation) -> Result<(), Breach> {
     }
 }
 
-/// Whether an error may say that there is nothing left of something, and not that a limit of the
-/// service is reached or that it is another one than was asked for.
+/// Whether an error may say that there is nothing left of something: not that a limit is reached,
+/// that the service is another one than was asked for, or that somebody is amid something.
 fn is_for_want(error: &str) -> bool {
-    !["Exceeds", "Exist", "Incompatible", "DoesNotSupport"]
-        .iter()
-        .any(|other| error.contains(other))
+    let other_reasons = [
+        "Exceeds",
+        "Exist",
+        "Incompatible",
+        "DoesNotSupport",
+        "Permission",
+        "Mismatch",
+        "Hangs",
+        "Corrupted",
+        "MarkedForDestruction",
+        "BeingCreated",
+    ];
+    !other_reasons.iter().any(|other| error.contains(other))
 }
 
 fn hold_against(
@@ -552,6 +573,7 @@ pub(super) fn names(error: &str, name: &str) -> bool {
 mod tests {
     use super::*;
     use crate::actor::Key;
+    use crate::model::predict::must;
 
     #[test]
     fn a_quirk_excuses_what_it_is_known_for_and_nothing_else() {
@@ -567,5 +589,50 @@ mod tests {
         assert_eq!(refused("ExceedsMaxLoans"), Ok(Judged::Sighted(switch)));
         let breach = refused("OutOfMemory").unwrap_err();
         assert_eq!(breach.promise, Promise::LoanWithinLimitsSucceeds);
+    }
+
+    fn cleaned_up(cleaned: usize, failed: usize, left: usize) -> Observation {
+        Observation::CleanedUp { dead: 1, cleaned, failed, left }
+    }
+
+    fn refused(error: &str) -> Observation {
+        Observation::Refused(error.to_owned())
+    }
+
+    #[test]
+    fn whoever_is_short_is_refused_for_that_and_for_nothing_else() {
+        let action = Action::UpdateClient { client: Default::default() };
+        let prediction = must(Promise::ClientLimit, Expected::Done);
+        let is_kept = |observed: &Observation| judge_short(&action, &prediction, observed).is_ok();
+        assert!(is_kept(&Observation::Done));
+        assert!(is_kept(&refused("OutOfMemory")) && is_kept(&refused("UnableToCreateDataSegment")));
+        for other in ["ExceedsMaxLoans", "DoesNotExist", "HangsInCreation", "VersionMismatch"] {
+            assert!(!is_kept(&refused(other)), "{other}");
+            let missing = judge_disconnected(&action, &prediction, &refused(other), None);
+            assert!(missing.is_err(), "{other}");
+        }
+        assert!(!is_kept(&Observation::Nothing));
+        let missing = judge_disconnected(&action, &prediction, &Observation::Nothing, None);
+        assert!(missing.is_ok(), "nobody is connected");
+    }
+
+    #[test]
+    fn what_a_clean_up_leaves_it_does_not_count_and_the_second_one_gets_done() {
+        let action = Action::UpdateClient { client: Default::default() };
+        let prediction = must(Promise::DeadNodeIsCleanedUp, Expected::CleanedUp { dead: 1 });
+        let quirk = Switch::ShortCleanUpStops;
+        let first = |observed: &Observation, known| {
+            judge_disconnected(&action, &prediction, observed, known)
+        };
+        assert!(first(&cleaned_up(0, 1, 1), None).is_ok());
+        assert!(first(&cleaned_up(1, 0, 0), None).is_ok());
+        let miscounted = cleaned_up(1, 0, 1);
+        let promise = Promise::DeadNodeIsCleanedUp;
+        assert!(first(&miscounted, None).is_err_and(|breach| breach.promise == promise));
+        assert_eq!(first(&miscounted, Some(quirk)), Ok(Judged::Sighted(quirk)));
+        assert!(judge_second_clean_up(&cleaned_up(1, 0, 0)).is_ok());
+        assert!(judge_second_clean_up(&cleaned_up(0, 1, 0)).is_err());
+        assert!(judge_second_clean_up(&cleaned_up(0, 0, 1)).is_err());
+        assert!(judge_second_clean_up(&refused("InternalError")).is_err());
     }
 }

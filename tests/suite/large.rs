@@ -28,7 +28,7 @@ fn assert_apart(mut loans: Vec<Range<usize>>) {
 /// Clients and servers whose loans lie beyond what 32 bits can tell, for each strategy; what is
 /// loaned does not overlap, and can be loaned again.
 #[test]
-fn loans_beyond_four_gibibytes_are_as_good_as_others() {
+fn loans_beyond_four_gibibytes_do_not_overlap() {
     let sandbox = Sandbox::new().unwrap();
     let path = sandbox.write_config("large", "").unwrap();
     let config = config_file::load(&path).unwrap().config;

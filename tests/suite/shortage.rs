@@ -73,10 +73,13 @@ fn whatever_is_missing_amid_a_step_it_is_refused_by_name_or_goes_well() {
     if cannot_run_short() {
         return;
     }
-    let request = [JOIN, client(), server(), loan(8), Step::SendRequest { request: 0 }];
+    let request = [JOIN, JOIN, client(), server(), loan(8), Step::SendRequest { request: 0 }];
     let received = [&request[..], &[Step::ReceiveRequest { server: 0 }]].concat();
     let response = Step::LoanResponse { active: 0, len: 9, form: LoanForm::Default };
+    let sent = Step::SendResponse { response: 0 };
+    let answered = [&received[..], &[response, sent]].concat();
     let mut runner = runner();
+    // With nobody to connect to.
     for (before, step, at_least) in [
         (&[JOIN, client()][..], loan(9), 3),
         (&received, response, 3),
@@ -84,18 +87,39 @@ fn whatever_is_missing_amid_a_step_it_is_refused_by_name_or_goes_well() {
         (&[JOIN], server(), 6),
         (&[JOIN], JOIN, 12),
     ] {
-        let mut refused = 0;
-        let past_the_last = (0..NEVER).find(|&after| {
-            let judgement = short(&mut runner, before, step, after);
-            assert_eq!(judgement.outcome.end, End::Kept, "{step:?} short after {after}");
-            let errors = ["OutOfMemory", "Internal", "Unable", "ServiceConfig", "Failure"];
-            let seen = seen(&judgement, before.len() + 1);
-            refused += usize::from(errors.iter().any(|error| seen.contains(error)));
-            // Nobody was short.
-            judgement.outcome.skipped > 0
-        });
-        assert!(past_the_last.is_some() && refused >= at_least, "{step:?}: {refused} refused");
+        let refused = amid_every_call(&mut runner, before, step);
+        assert!(refused >= at_least, "{step:?}: {refused} refused");
     }
+    // With somebody.
+    for (before, step) in [
+        (&[JOIN, JOIN, server()][..], client()),
+        (&[JOIN, JOIN, client()], server()),
+        (&[JOIN, JOIN, client(), server(), loan(9)], Step::SendRequest { request: 0 }),
+        (&request, Step::ReceiveRequest { server: 0 }),
+        (&answered, Step::ReceiveResponse { pending: 0 }),
+        (&[JOIN, JOIN, server(), client()], Step::UpdateServer { server: 0 }),
+        (&received, Step::Kill { participant: 0, by: 0 }),
+    ] {
+        amid_every_call(&mut runner, before, step);
+    }
+}
+
+/// Somebody runs short amid a step at every call that takes something; returns how often the step
+/// was refused.
+#[track_caller]
+fn amid_every_call(runner: &mut Runner, before: &[Step], step: Step) -> usize {
+    let mut refused = 0;
+    let past_the_last = (0..NEVER).find(|&after| {
+        let judgement = short(runner, before, step, after);
+        assert_eq!(judgement.outcome.end, End::Kept, "{step:?} short after {after}");
+        let errors = ["OutOfMemory", "Internal", "Unable", "ServiceConfig", "Failure"];
+        let seen = seen(&judgement, before.len() + 1);
+        refused += usize::from(errors.iter().any(|error| seen.contains(error)));
+        // Nobody was short.
+        judgement.outcome.skipped > 0 && !judgement.outcome.is_adrift
+    });
+    assert!(past_the_last > Some(0), "{step:?} takes nothing");
+    refused
 }
 
 #[test]

@@ -135,7 +135,6 @@ impl Call {
             }
             libc::SYS_unlinkat => (Of::Path(second), removes),
             libc::SYS_fchmod => (Of::Descriptor(first), Deed::Permits { mode: second }),
-            libc::SYS_fallocate if CAN_FAIL => (Of::Descriptor(first), Deed::Other),
             libc::SYS_ftruncate | libc::SYS_fcntl | libc::SYS_flock | libc::SYS_write => {
                 (Of::Descriptor(first), Deed::Other)
             }
@@ -181,9 +180,9 @@ impl Call {
 fn takes(number: c_long) -> Option<Errno> {
     match number {
         libc::SYS_openat => Some(Errno::EMFILE),
-        libc::SYS_mkdirat | libc::SYS_ftruncate | libc::SYS_fallocate | libc::SYS_write => {
-            Some(Errno::ENOSPC)
-        }
+        libc::SYS_mkdirat | libc::SYS_write => Some(Errno::ENOSPC),
+        // As with RLIMIT_FSIZE: memory that is not written to takes no room.
+        libc::SYS_ftruncate => Some(Errno::EFBIG),
         #[cfg(target_arch = "x86_64")]
         libc::SYS_open => Some(Errno::EMFILE),
         #[cfg(target_arch = "x86_64")]

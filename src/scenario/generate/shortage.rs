@@ -19,7 +19,10 @@ const OF_PORT: u32 = 9;
 const OF_CONNECTION: u32 = 16;
 
 /// Amid the creation of a node and a service.
-const OF_JOIN: u32 = 24;
+const OF_JOIN: u32 = 34;
+
+/// Amid a clean-up.
+const OF_CLEAN_UP: u32 = 48;
 
 pub(super) fn shortage() -> impl Strategy<Value = Scenario> {
     let several_nodes = settings().prop_map(|s| Settings { max_nodes: s.max_nodes.max(3), ..s });
@@ -49,7 +52,14 @@ pub(super) fn shortage() -> impl Strategy<Value = Scenario> {
         (3, short_of(OF_GROWTH, loan_response()).boxed()),
         (1, short_of(OF_JOIN, Just(join())).boxed()),
     ];
-    let last = option::weighted(0.5, short_of(OF_CONNECTION, connecting()));
+    let kill = (index(), index()).prop_map(|(participant, by)| Step::Kill { participant, by });
+    let last = option::weighted(
+        0.5,
+        prop_oneof![
+            5 => short_of(OF_CONNECTION, connecting()),
+            2 => short_of(OF_CLEAN_UP, kill),
+        ],
+    );
     (scenario(several_nodes, opening, phrases, 3..20), last).prop_map(|(mut scenario, last)| {
         scenario.steps.extend(last.into_iter().flatten());
         scenario
@@ -67,7 +77,6 @@ fn loan_response() -> impl Strategy<Value = Step> + Clone {
 /// A step that may connect to somebody, or map what they have grown into.
 fn connecting() -> impl Strategy<Value = Step> + Clone {
     prop_oneof![
-        2 => (index(), index()).prop_map(|(participant, by)| Step::Kill { participant, by }),
         2 => create_client(),
         2 => create_server(),
         1 => Just(Step::SendRequest { request: -1 }),
