@@ -22,7 +22,7 @@ const OF_CONNECTION: u32 = 16;
 const OF_JOIN: u32 = 34;
 
 /// Amid a clean-up.
-const OF_CLEAN_UP: u32 = 48;
+const OF_CLEAN_UP: u32 = 36;
 
 pub(super) fn shortage() -> impl Strategy<Value = Scenario> {
     let several_nodes = settings().prop_map(|s| Settings { max_nodes: s.max_nodes.max(3), ..s });
@@ -54,11 +54,8 @@ pub(super) fn shortage() -> impl Strategy<Value = Scenario> {
     ];
     let kill = (index(), index()).prop_map(|(participant, by)| Step::Kill { participant, by });
     let last = option::weighted(
-        0.5,
-        prop_oneof![
-            5 => short_of(OF_CONNECTION, connecting()),
-            2 => short_of(OF_CLEAN_UP, kill),
-        ],
+        0.7,
+        prop_oneof![short_of(OF_CONNECTION, connecting()), short_of(OF_CLEAN_UP, kill)],
     );
     (scenario(several_nodes, opening, phrases, 3..20), last).prop_map(|(mut scenario, last)| {
         scenario.steps.extend(last.into_iter().flatten());
