@@ -36,7 +36,7 @@ use crate::{
     actor::{Action, Damage, Host, HostError, Key, Observation, overlap::Hold, shortage::Shortage},
     coverage::{Cell, Checks, Coverage, InFlight, Occasion, Situation, Whole},
     model::{
-        Model, MostMapped, Prediction, Promise, Promises, Switch, concurrent,
+        LeftBehind, Model, MostMapped, Prediction, Promise, Promises, Switch, concurrent,
         judge::{self, Breach, Judged},
     },
     scenario::{Concurrent, Moment, Nth, Scenario, SettleOrder, Step, full_load},
@@ -130,9 +130,9 @@ pub struct Outcome {
     /// How often each known quirk showed.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub sightings: BTreeMap<Switch, u64>,
-    /// Shared-memory objects that known quirks may have left behind.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub known_leftovers: BTreeMap<Switch, usize>,
+    /// What known quirks may have left behind.
+    #[serde(default, skip_serializing_if = "LeftBehind::is_empty")]
+    pub known_leftovers: LeftBehind,
     /// Steps that were carried out.
     pub performed: usize,
     /// Steps that had nothing to act on, or would have waited for ever.
@@ -378,13 +378,10 @@ impl Run<'_> {
     }
 
     /// What known quirks may have left behind in one of the states iceoryx2 may be in.
-    fn known_leftovers(&self) -> BTreeMap<Switch, usize> {
-        let mut most = BTreeMap::new();
-        for (switch, count) in self.states().flat_map(Model::known_leftovers) {
-            let so_far: &mut usize = most.entry(switch).or_default();
-            *so_far = count.max(*so_far);
-        }
-        most
+    fn known_leftovers(&self) -> LeftBehind {
+        let mut known = LeftBehind::default();
+        self.states().for_each(|state| known.extend(state.known_leftovers()));
+        known
     }
 
     /// All messages are small and new now: segments of earlier growths are unused.

@@ -19,6 +19,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod apart;
 mod leftovers;
 
 use std::{
@@ -29,25 +30,21 @@ use std::{
     time::Duration,
 };
 
+use apart::ApartHost;
 use serde::{Deserialize, Serialize};
 
 use crate::{
     actor::{
-        Action, Damage, Host, HostError, Key, Observation, Overlapped,
+        HostError,
         child::{Child, Executable},
-        death::Spares,
-        overlap::Hold,
-        presence::Aftermath,
         serve::{self, Note, Reply, Request, TracedStep, Tracer},
-        shortage::{Missing, Shortage},
-        tracee,
         variant::Variant,
     },
     coverage::{Coverage, Whole},
     lockstep::{self, End, Outcome, Position, Silent},
-    model::{self, Promise, Switch, judge::Breach},
+    model::{self, LeftBehind, Promise, Switch, judge::Breach},
     sandbox::{Census, Domain, Sandbox, SandboxError},
-    scenario::{Moment, Scenario},
+    scenario::Scenario,
 };
 
 /// Which participant lives in which process.
@@ -323,7 +320,7 @@ impl Runner {
                     checks: BTreeMap::new(),
                     coverage: Coverage::default(),
                     sightings: BTreeMap::new(),
-                    known_leftovers: BTreeMap::new(),
+                    known_leftovers: LeftBehind::default(),
                     performed: 0,
                     skipped: 0,
                     is_adrift: false,
@@ -395,173 +392,5 @@ impl Runner {
             census.leftovers.dedup();
         }
         Ok((Judgement { outcome, trace: tracer.steps }, census))
-    }
-}
-
-/// One child process per participant.
-struct ApartHost<'a> {
-    /// They take turns.
-    executables: [&'a Executable; 2],
-    /// Participants that have joined, or tried to.
-    joined: usize,
-    /// Those that live and were started from the first of them.
-    own: BTreeSet<Key>,
-    deadline: Duration,
-    interrupted: &'a AtomicBool,
-    open: Request,
-    participants: BTreeMap<Key, Child>,
-}
-
-impl ApartHost<'_> {
-    /// Kills a participant, and reaps it: who is not reaped may still look alive.
-    fn end(&mut self, participant: Key) {
-        self.participants.remove(&participant).iter_mut().for_each(Child::end);
-        self.own.remove(&participant);
-    }
-
-    fn process_of(&mut self, participant: Key) -> Result<&mut Child, HostError> {
-        let nobody = || HostError::Harness(format!("participant {participant} has no process"));
-        self.participants.get_mut(&participant).ok_or_else(nobody)
-    }
-
-    /// Starts the process of a participant.
-    fn start(&mut self, participant: Key) -> Result<(), HostError> {
-        let mut child = Child::start(self.executables[self.joined % 2])?;
-        if self.joined.is_multiple_of(2) || std::ptr::eq(self.executables[0], self.executables[1]) {
-            self.own.insert(participant);
-        }
-        self.joined += 1;
-        child.ask(&self.open, self.deadline, self.interrupted)?;
-        self.participants.insert(participant, child);
-        Ok(())
-    }
-}
-
-impl Host for ApartHost<'_> {
-    fn perform(&mut self, participant: Key, action: &Action) -> Result<Observation, HostError> {
-        if let Action::Die { victim } = action {
-            self.end(*victim);
-            return Ok(Observation::Done);
-        }
-        if let Action::KillAmid { victim, witness, doing, at, spares } = action {
-            match **doing {
-                Action::Join { .. } => self.start(*victim)?,
-                Action::Kill { victim, .. } => self.end(victim),
-                _ => {}
-            }
-            if let Some(mut victim) = self.participants.remove(victim) {
-                let request = Request::Perform(action.clone());
-                victim.die_amid(&request, *at, *spares, self.deadline, self.interrupted)?;
-            }
-            let cleans_up = Action::Kill { victim: *victim, witness: *witness };
-            return self.perform(participant, &cleans_up);
-        }
-        if let Action::Join { new, .. } = action {
-            self.start(*new)?;
-        }
-        if let Action::Kill { victim, .. } = action {
-            self.end(*victim);
-        }
-        let (deadline, interrupted) = (self.deadline, self.interrupted);
-        let child = self.process_of(participant)?;
-        match child.ask(&Request::Perform(action.clone()), deadline, interrupted)? {
-            Reply::Observed(observation) => Ok(observation),
-            other => Err(HostError::Harness(format!("unexpected reply {other:?}"))),
-        }
-    }
-
-    fn audit(&mut self) -> Result<Vec<Damage>, HostError> {
-        let mut damage = Vec::new();
-        for child in self.participants.values_mut() {
-            match child.ask(&Request::Audit, self.deadline, self.interrupted)? {
-                Reply::Audited(found) => damage.extend(found),
-                other => return Err(HostError::Harness(format!("unexpected reply {other:?}"))),
-            }
-        }
-        Ok(damage)
-    }
-
-    fn mapped_objects(&mut self) -> Result<usize, HostError> {
-        let mut sum = 0;
-        for child in self.participants.values_mut() {
-            match child.ask(&Request::MappedObjects, self.deadline, self.interrupted)? {
-                Reply::Mapped(count) => sum += count,
-                other => return Err(HostError::Harness(format!("unexpected reply {other:?}"))),
-            }
-        }
-        Ok(sum)
-    }
-
-    fn aftermath(&mut self) -> Result<Option<Aftermath>, HostError> {
-        // The others may not know the question.
-        let Some(child) = self.own.last().and_then(|own| self.participants.get_mut(own)) else {
-            return Ok(None);
-        };
-        match child.ask(&Request::Aftermath, self.deadline, self.interrupted)? {
-            Reply::Looked(aftermath) => Ok(aftermath),
-            other => Err(HostError::Harness(format!("unexpected reply {other:?}"))),
-        }
-    }
-
-    fn can_kill(&self) -> bool {
-        true
-    }
-
-    fn overlap(
-        &mut self,
-        actions: [(Key, &Action); 2],
-        hold: Hold,
-    ) -> Result<Overlapped, HostError> {
-        for (_, action) in actions {
-            if let Action::Join { new, .. } = action {
-                self.start(*new)?;
-            }
-        }
-        let nobody = |key| HostError::Harness(format!("participant {key} has no process"));
-        let [first, second] = actions.map(|(participant, _)| participant);
-        let mut children = [first, second].map(|key| (key, self.participants.remove(&key)));
-        let [(_, Some(one)), (_, Some(other))] = &mut children else { return Err(nobody(first)) };
-        let requests = actions.map(|(_, action)| Request::PerformMarked(action.clone()));
-        let both = [&requests[0], &requests[1]];
-        let (observations, met) =
-            Child::overlap([one, other], both, hold, self.deadline, self.interrupted)?;
-        let back = children.into_iter().filter_map(|(key, child)| Some((key, child?)));
-        self.participants.extend(back);
-        Ok(Overlapped { observations, met })
-    }
-
-    fn run_short(
-        &mut self,
-        participant: Key,
-        action: &Action,
-        shortage: Shortage,
-    ) -> Result<(Observation, Option<Missing>), HostError> {
-        if let Action::Join { new, .. } = action {
-            self.start(*new)?;
-        }
-        let mut request = Request::PerformMarked(action.clone());
-        if let Action::Kill { victim, witness } = *action {
-            self.end(victim);
-            // The clean-up alone, and not what is looked at before.
-            let (doing, at) = (Box::new(action.clone()), Moment::Call(0));
-            let spares = Spares::default();
-            request = Request::Perform(Action::KillAmid { victim, witness, doing, at, spares });
-        }
-        let (deadline, interrupted) = (self.deadline, self.interrupted);
-        self.process_of(participant)?.run_short(&request, shortage, deadline, interrupted)
-    }
-
-    fn can_run_short(&self) -> bool {
-        // The others may not know how.
-        std::ptr::eq(self.executables[0], self.executables[1]) && tracee::can_run_short()
-    }
-
-    fn can_hold(&self) -> bool {
-        // The others may not know how.
-        std::ptr::eq(self.executables[0], self.executables[1]) && tracee::is_possible()
-    }
-
-    fn can_kill_amid(&self) -> bool {
-        tracee::is_possible()
     }
 }

@@ -217,7 +217,7 @@ mod tests {
                 checks: BTreeMap::new(),
                 coverage: Coverage::default(),
                 sightings: BTreeMap::new(),
-                known_leftovers: BTreeMap::new(),
+                known_leftovers: Default::default(),
                 performed: observed.len(),
                 skipped: 0,
                 is_adrift: false,

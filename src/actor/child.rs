@@ -22,7 +22,7 @@ use super::{
     overlap::{self, Hold, Met},
     sabotage::Sabotage,
     serve::{Reply, Request},
-    shortage::{self, Missing, Shortage},
+    shortage::{self, Missed, Shortage},
     tracee,
 };
 use crate::scenario::Moment;
@@ -240,7 +240,7 @@ impl Child {
         shortage: Shortage,
         deadline: Duration,
         interrupted: &AtomicBool,
-    ) -> Result<(Observation, Option<Missing>), HostError> {
+    ) -> Result<(Observation, Option<Missed>), HostError> {
         let pid = tracee::pid_of(&self.process);
         let line = line_of(request)?;
         let mut stdin = self.stdin.as_ref();

@@ -38,28 +38,26 @@ pub(super) fn stop_amid(
 
 #[cfg(test)]
 mod tests {
-    use std::{
-        fs,
-        io::Write as _,
-        path::Path,
-        process::{Command, Stdio},
-    };
+    use std::{fs, path::Path};
 
     use super::*;
-    use crate::actor::tracee::{is_possible, pid_of, wait_for_end};
+    use crate::actor::tracee::{
+        is_possible, pid_of,
+        shell::{begin, input_of, shell},
+        wait_for_end,
+    };
 
     /// A shell looks at a file, makes two others, which nobody ever completes, and is killed at a
     /// moment after it began to. It says when it begins and ends, as an actor does. Returns which
     /// were made.
     fn made_until(dir: &Path, at: Moment, spares: Spares) -> [bool; 2] {
         let files = [dir.join("first"), dir.join("second")];
-        let script = r#"read line; kill -STOP $$; : < "$2"; : > "$0"; : > "$1"; kill -STOP $$"#;
-        let mut shell = Command::new("sh");
-        shell.args(["-c", script]).args(&files).arg(dir.join("third")).stdin(Stdio::piped());
-        let mut shell = shell.spawn().expect("a shell");
-        let mut input = shell.stdin.take().expect("its input");
-        let begin = || writeln!(input, "go").expect("it reads");
+        let third = dir.join("third");
+        let [first, second, third] = [&files[0], &files[1], &third].map(|file| file.display());
+        let mut shell = shell(&format!(": < {third}; : > {first}; : > {second}"), dir);
+        let mut input = input_of(&mut shell);
         let deadline = Duration::from_secs(60);
+        let begin = || begin(&mut input);
         let stopped = stop_amid(pid_of(&shell), at, spares, deadline, &false.into(), begin);
         stopped.expect("it stands still");
         shell.kill().expect("it is there");

@@ -263,9 +263,7 @@ where
             }
             Action::Leave { participant } => return forget(&mut self.participants, participant),
             Action::Kill { witness, .. } => {
-                let node = &object(&self.participants, witness)?.node;
-                self.visit(node);
-                self.clean_up(node)
+                self.clean_up(&object(&self.participants, witness)?.node)
             }
             Action::Die { victim } => {
                 let what = format!("{victim} shares a process and cannot die alone");
@@ -273,13 +271,8 @@ where
             }
             // Whoever traces this process kills it before it is done.
             Action::KillAmid { ref doing, .. } => {
-                if let Action::Kill { witness, .. } = **doing {
-                    let node = &object(&self.participants, witness)?.node;
-                    self.visit(node);
-                    tracee::between_marks(|| self.clean_up(node))
-                } else {
-                    tracee::between_marks(|| self.perform(Key::default(), doing))?
-                }
+                self.prepare(doing)?;
+                tracee::between_marks(|| self.perform(Key::default(), doing))?
             }
             Action::CreateClient { participant, new, strategy, hint, preallocate, active } => {
                 let factory = &object(&self.participants, participant)?.factory;
@@ -393,6 +386,13 @@ where
                 Observation::Done
             }
         })
+    }
+
+    fn prepare(&mut self, action: &Action) -> Result<(), HostError> {
+        if let Action::Kill { witness, .. } = *action {
+            self.visit(&object(&self.participants, witness)?.node);
+        }
+        Ok(())
     }
 
     fn audit(&mut self) -> Result<Vec<Damage>, HostError> {

@@ -36,7 +36,7 @@ use concurrent::Logs;
 use death::Spares;
 use overlap::Hold;
 use presence::{Aftermath, Presence};
-use shortage::{Missing, Shortage};
+use shortage::{Missed, Shortage};
 
 /// Names one object of a run: a participant, a port, a loan, a message held. Never
 /// reused within a run.
@@ -494,6 +494,14 @@ pub trait Host {
         Err(HostError::Harness(format!("{second}: nobody can be held here amid something else")))
     }
 
+    /// Does what comes before an action and is no part of it: nobody is traced meanwhile.
+    ///
+    /// # Errors
+    /// If whoever is to do it is not there.
+    fn prepare(&mut self, _action: &Action) -> Result<(), HostError> {
+        Ok(())
+    }
+
     /// Performs an action amid which its participant runs short of something, and says of what
     /// it did.
     ///
@@ -504,7 +512,7 @@ pub trait Host {
         _participant: Key,
         action: &Action,
         _shortage: Shortage,
-    ) -> Result<(Observation, Option<Missing>), HostError> {
+    ) -> Result<(Observation, Option<Missed>), HostError> {
         Err(HostError::Harness(format!("{action}: nobody can run short of anything here")))
     }
 

@@ -83,25 +83,16 @@ pub(super) fn overlap(
 
 #[cfg(test)]
 mod tests {
-    use std::{
-        fs,
-        io::Write as _,
-        path::Path,
-        process::{Child, Command, Stdio},
-    };
+    use std::fs;
 
     use super::*;
-    use crate::actor::tracee::{is_possible, pid_of};
+    use crate::actor::tracee::{
+        is_possible, pid_of,
+        shell::{begin, input_of, shell},
+    };
 
     /// More than any of these shells does.
     const NEVER: Moment = Moment::Change(100);
-
-    /// A shell that says when it begins and ends, as an actor does.
-    fn shell(work: &str, dir: &Path) -> Child {
-        let script = format!("read line; kill -STOP $$; {work}; kill -STOP $$; read line");
-        let mut shell = Command::new("sh");
-        shell.args(["-c", &script]).current_dir(dir).stdin(Stdio::piped()).spawn().expect("a shell")
-    }
 
     /// One shell makes two files, and another says of each whether it is there, in absolute
     /// names: others are taken to be the machine's. Returns how they met and what was seen.
@@ -117,8 +108,8 @@ mod tests {
             make("seen-second")
         );
         let mut shells = [shell(&makes, at), shell(&looks, at)];
-        let mut inputs = shells.each_mut().map(|shell| shell.stdin.take().expect("its input"));
-        let begin = |which: usize| writeln!(inputs[which], "go").expect("it reads");
+        let mut inputs = shells.each_mut().map(input_of);
+        let begin = |which: usize| begin(&mut inputs[which]);
         let pids = shells.each_ref().map(pid_of);
         let met = overlap(pids, hold, Duration::from_secs(60), &false.into(), begin);
         // Both go on by themselves now, and end with their input.
@@ -157,8 +148,8 @@ mod tests {
         let make = format!(": > {}/file", dir.path().display());
         let met = |works: [&str; 2], deadline| {
             let mut shells = works.map(|work| shell(work, dir.path()));
-            let mut inputs = shells.each_mut().map(|shell| shell.stdin.take().expect("its input"));
-            let begin = |which: usize| writeln!(inputs[which], "go").expect("it reads");
+            let mut inputs = shells.each_mut().map(input_of);
+            let begin = |which: usize| begin(&mut inputs[which]);
             let hold = Hold { at: Moment::Change(0), then: None };
             let pids = shells.each_ref().map(pid_of);
             let met = overlap(pids, hold, deadline, &false.into(), begin);

@@ -343,10 +343,13 @@ fn answer(
             Reply::Ready
         }
         Request::Perform(action) => {
-            Reply::Observed(host.as_mut().ok_or_else(nobody)?.0.perform(Key::default(), &action)?)
+            let host = &mut host.as_mut().ok_or_else(nobody)?.0;
+            host.prepare(&action)?;
+            Reply::Observed(host.perform(Key::default(), &action)?)
         }
         Request::PerformMarked(action) => {
             let host = &mut host.as_mut().ok_or_else(nobody)?.0;
+            host.prepare(&action)?;
             Reply::Observed(between_marks(|| host.perform(Key::default(), &action))?)
         }
         Request::Audit => Reply::Audited(host.as_mut().ok_or_else(nobody)?.0.audit()?),

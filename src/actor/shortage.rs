@@ -9,7 +9,7 @@ use super::{
     tracee::{Stop, Tracee, Until, watched},
 };
 
-pub use super::tracee::{Missing, Shortage};
+pub use super::tracee::{Missed, Missing, Shortage};
 
 /// Traces a child, lets `begin` tell it what to do, and returns once it has done it, see
 /// [`between_marks`](super::tracee::between_marks): what it ran short of.
@@ -22,12 +22,12 @@ pub(super) fn run_short(
     deadline: Duration,
     interrupted: &AtomicBool,
     begin: impl FnOnce(),
-) -> Result<Option<Missing>, HostError> {
+) -> Result<Option<Missed>, HostError> {
     let missed = watched(&[pid], deadline, interrupted, || {
         let mut child = Tracee::seize(pid)?;
         begin();
         let stop = child.go_on(Until { shortage: Some(shortage), ..Until::default() })?;
-        let missed = child.missed;
+        let missed = child.missed.take();
         if stop == Stop::Gone {
             return Ok(None);
         }
@@ -40,33 +40,30 @@ pub(super) fn run_short(
 
 #[cfg(test)]
 mod tests {
-    use std::{
-        fs,
-        io::Write as _,
-        path::Path,
-        process::{Command, Stdio},
-    };
+    use std::{fs, io::Read as _, path::Path};
 
     use super::*;
-    use crate::actor::tracee::{can_run_short, pid_of};
+    use crate::actor::tracee::{
+        can_run_short, pid_of,
+        shell::{begin, input_of, shell},
+    };
 
-    /// A shell makes three files, one after the other, and runs short of something amid that. It
-    /// says when it begins and ends, as an actor does. Returns which were made, and what it ran
-    /// short of.
-    fn made_short(dir: &Path, after: u32) -> ([bool; 3], Option<Missing>) {
+    /// A shell makes three files, one after the other, and runs short of something amid that.
+    /// Returns which were made, what it ran short of, and what it says.
+    fn made_short(dir: &Path, after: u32) -> ([bool; 3], Option<Missed>, String) {
         let files = ["first", "second", "third"].map(|name| dir.join(name));
-        let script = r#"read line; kill -STOP $$
-            true > "$0"; true > "$1"; true > "$2"; kill -STOP $$"#;
-        let mut shell = Command::new("sh");
-        shell.args(["-c", script]).args(&files).stdin(Stdio::piped()).stderr(Stdio::null());
-        let mut shell = shell.spawn().expect("a shell");
-        let mut input = shell.stdin.take().expect("its input");
-        let begin = || writeln!(input, "go").expect("it reads");
+        let work = files.each_ref().map(|file| format!("true > {}", file.display()));
+        let mut shell = shell(&work.join(";"), dir);
+        let mut input = input_of(&mut shell);
         let deadline = Duration::from_secs(60);
         let shortage = Shortage { after };
+        let begin = || begin(&mut input);
         let missed = run_short(pid_of(&shell), shortage, deadline, &false.into(), begin);
+        drop(input);
+        let mut said = String::new();
+        shell.stderr.take().expect("piped").read_to_string(&mut said).expect("text");
         shell.wait().expect("it has ended");
-        (files.map(|file| fs::remove_file(file).is_ok()), missed.expect("it goes on"))
+        (files.map(|file| fs::remove_file(file).is_ok()), missed.expect("it goes on"), said)
     }
 
     #[test]
@@ -76,9 +73,13 @@ mod tests {
             return;
         }
         let dir = tempfile::tempdir().expect("a directory");
-        assert_eq!(made_short(dir.path(), 0), ([false, true, true], Some(Missing::Descriptor)));
-        assert_eq!(made_short(dir.path(), 1), ([true, false, true], Some(Missing::Descriptor)));
-        assert_eq!(made_short(dir.path(), 2), ([true, true, false], Some(Missing::Descriptor)));
-        assert_eq!(made_short(dir.path(), 3), ([true; 3], None));
+        for (after, name) in (0..).zip(["first", "second", "third"]) {
+            let (made, missed, said) = made_short(dir.path(), after as u32);
+            assert_eq!(made, [after != 0, after != 1, after != 2]);
+            let file = dir.path().join(name);
+            assert_eq!(missed, Some(Missed { what: Missing::Descriptor, file }));
+            assert!(said.contains("Too many open files"), "{said}");
+        }
+        assert_eq!(made_short(dir.path(), 3), ([true; 3], None, String::new()));
     }
 }

@@ -2,9 +2,12 @@
 //! for somebody.
 
 mod calls;
+#[cfg(test)]
+pub(super) mod shell;
 
 use std::{
     fmt,
+    path::PathBuf,
     process::{self, Command, Stdio},
     sync::{
         OnceLock,
@@ -118,7 +121,22 @@ pub struct Shortage {
     pub after: u32,
 }
 
-/// What somebody found nothing left of.
+/// What somebody found nothing left of, and for what.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Missed {
+    /// What there was nothing left of.
+    pub what: Missing,
+    /// The file that was to be opened, made, filled or mapped.
+    pub file: PathBuf,
+}
+
+impl fmt::Display for Missed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} for {}", self.what, self.file.display())
+    }
+}
+
+/// What a process can find nothing left of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Missing {
     /// `open` fails with EMFILE, as beyond `RLIMIT_NOFILE`.
@@ -198,7 +216,7 @@ pub(super) struct Tracee {
     /// What the call it makes is to end with instead of being made.
     refused: Option<Errno>,
     /// What the call that was refused would have taken.
-    pub(super) missed: Option<Missing>,
+    pub(super) missed: Option<Missed>,
     halfway: Halfway,
 }
 
@@ -260,7 +278,7 @@ impl Tracee {
                         unless_gone(calls::fail(self.pid, error))?;
                     }
                     next = Call::stopped_at(self.pid).filter(|_| self.in_call);
-                    self.runs_short(&mut until.shortage, next.as_ref().and_then(Call::takes))?;
+                    self.runs_short(&mut until.shortage, next.as_ref())?;
                     counts = next.as_ref().is_some_and(|call| {
                         call.is_about_files() && (!by_change || call.changes())
                     });
@@ -290,20 +308,22 @@ impl Tracee {
     fn runs_short(
         &mut self,
         shortage: &mut Option<Shortage>,
-        takes: Option<Errno>,
+        call: Option<&Call>,
     ) -> Result<(), Errno> {
-        let (Some(left), Some(error)) = (shortage.as_mut(), takes) else { return Ok(()) };
+        let takes = call.and_then(Call::takes);
+        let (Some(left), Some((error, file))) = (shortage.as_mut(), takes) else { return Ok(()) };
         if left.after > 0 {
             left.after -= 1;
             return Ok(());
         }
         *shortage = None;
         self.refused = Some(error);
-        self.missed = Some(match error {
+        let what = match error {
             Errno::EMFILE => Missing::Descriptor,
             Errno::ENOMEM => Missing::Mapping,
             _ => Missing::Room,
-        });
+        };
+        self.missed = Some(Missed { what, file: file.to_owned() });
         unless_gone(calls::leave_out(self.pid))
     }
 

@@ -59,7 +59,7 @@ const SHRINK_TIME: Duration = Duration::from_secs(15);
 fn trial_of_turn(index: u64) -> Trial {
     let family = Family::of_turn(index);
     if matches!(family, Family::Death | Family::Overlap | Family::Shortage) {
-        // Only who has a process of its own can be killed, or held.
+        // Only who has a process of its own can be killed or held, or run short of anything.
         let variant = if index / 32 % 4 == 3 { Variant::IpcThreadsafe } else { Variant::Ipc };
         return Trial::At(Venue { layout: Layout::Apart, variant });
     }

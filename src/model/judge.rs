@@ -69,87 +69,6 @@ pub fn judge(
     })
 }
 
-/// Judges an observation of a participant that ran short of something amid the action.
-///
-/// # Errors
-/// The promise that is broken: it crashed, or was refused for a reason there is not.
-pub fn judge_short(
-    action: &Action,
-    prediction: &Prediction,
-    observation: &Observation,
-) -> Result<Judged, Breach> {
-    let judged = judge(action, prediction, observation);
-    let always = Promises::of(&[Promise::NeverCrashes, Promise::NeverHangs]);
-    match observation {
-        Observation::Refused(error) if judged.is_err() && is_for_want(error) => {
-            Ok(Judged::Kept(always))
-        }
-        _ => judged,
-    }
-}
-
-/// As [`judge_short`], of an action that may leave a connection missing: it may look as if nobody
-/// was there, or nothing, but not as if something else was. A clean-up may leave a node dead, but
-/// not count it as cleaned up then, unless a known quirk does.
-///
-/// # Errors
-/// As [`judge_short`].
-pub fn judge_disconnected(
-    action: &Action,
-    prediction: &Prediction,
-    observation: &Observation,
-    miscounts: Option<Switch>,
-) -> Result<Judged, Breach> {
-    match observation {
-        Observation::Received(_) | Observation::Refused(_) => {
-            judge_short(action, prediction, observation)
-        }
-        Observation::CleanedUp { dead, cleaned, left, .. }
-            if *left > 0 && cleaned + left > *dead =>
-        {
-            miscounts.map(Judged::Sighted).ok_or_else(|| Breach {
-                promise: Promise::DeadNodeIsCleanedUp,
-                expected: "no node that is cleaned up to be dead afterwards".to_owned(),
-                observed: summary(observation),
-            })
-        }
-        _ => Ok(Judged::Kept(Promises::of(&[Promise::NeverCrashes, Promise::NeverHangs]))),
-    }
-}
-
-/// Judges a clean-up after one that ran short of something.
-///
-/// # Errors
-/// If it did not get done what was left.
-pub fn judge_second_clean_up(observation: &Observation) -> Result<(), Breach> {
-    match observation {
-        Observation::CleanedUp { failed: 0, left: 0, .. } => Ok(()),
-        other => Err(Breach {
-            promise: Promise::DeadNodeIsCleanedUp,
-            expected: "no dead node after a second clean-up, which has all it takes".to_owned(),
-            observed: summary(other),
-        }),
-    }
-}
-
-/// Whether an error may say that there is nothing left of something: not that a limit is reached,
-/// that the service is another one than was asked for, or that somebody is amid something.
-fn is_for_want(error: &str) -> bool {
-    let other_reasons = [
-        "Exceeds",
-        "Exist",
-        "Incompatible",
-        "DoesNotSupport",
-        "Permission",
-        "Mismatch",
-        "Hangs",
-        "Corrupted",
-        "MarkedForDestruction",
-        "BeingCreated",
-    ];
-    !other_reasons.iter().any(|other| error.contains(other))
-}
-
 fn hold_against(
     action: &Action,
     prediction: &Prediction,
@@ -573,7 +492,6 @@ pub(super) fn names(error: &str, name: &str) -> bool {
 mod tests {
     use super::*;
     use crate::actor::Key;
-    use crate::model::predict::must;
 
     #[test]
     fn a_quirk_excuses_what_it_is_known_for_and_nothing_else() {
@@ -589,50 +507,5 @@ mod tests {
         assert_eq!(refused("ExceedsMaxLoans"), Ok(Judged::Sighted(switch)));
         let breach = refused("OutOfMemory").unwrap_err();
         assert_eq!(breach.promise, Promise::LoanWithinLimitsSucceeds);
-    }
-
-    fn cleaned_up(cleaned: usize, failed: usize, left: usize) -> Observation {
-        Observation::CleanedUp { dead: 1, cleaned, failed, left }
-    }
-
-    fn refused(error: &str) -> Observation {
-        Observation::Refused(error.to_owned())
-    }
-
-    #[test]
-    fn whoever_is_short_is_refused_for_that_and_for_nothing_else() {
-        let action = Action::UpdateClient { client: Default::default() };
-        let prediction = must(Promise::ClientLimit, Expected::Done);
-        let is_kept = |observed: &Observation| judge_short(&action, &prediction, observed).is_ok();
-        assert!(is_kept(&Observation::Done));
-        assert!(is_kept(&refused("OutOfMemory")) && is_kept(&refused("UnableToCreateDataSegment")));
-        for other in ["ExceedsMaxLoans", "DoesNotExist", "HangsInCreation", "VersionMismatch"] {
-            assert!(!is_kept(&refused(other)), "{other}");
-            let missing = judge_disconnected(&action, &prediction, &refused(other), None);
-            assert!(missing.is_err(), "{other}");
-        }
-        assert!(!is_kept(&Observation::Nothing));
-        let missing = judge_disconnected(&action, &prediction, &Observation::Nothing, None);
-        assert!(missing.is_ok(), "nobody is connected");
-    }
-
-    #[test]
-    fn what_a_clean_up_leaves_it_does_not_count_and_the_second_one_gets_done() {
-        let action = Action::UpdateClient { client: Default::default() };
-        let prediction = must(Promise::DeadNodeIsCleanedUp, Expected::CleanedUp { dead: 1 });
-        let quirk = Switch::ShortCleanUpStops;
-        let first = |observed: &Observation, known| {
-            judge_disconnected(&action, &prediction, observed, known)
-        };
-        assert!(first(&cleaned_up(0, 1, 1), None).is_ok());
-        assert!(first(&cleaned_up(1, 0, 0), None).is_ok());
-        let miscounted = cleaned_up(1, 0, 1);
-        let promise = Promise::DeadNodeIsCleanedUp;
-        assert!(first(&miscounted, None).is_err_and(|breach| breach.promise == promise));
-        assert_eq!(first(&miscounted, Some(quirk)), Ok(Judged::Sighted(quirk)));
-        assert!(judge_second_clean_up(&cleaned_up(1, 0, 0)).is_ok());
-        assert!(judge_second_clean_up(&cleaned_up(0, 1, 0)).is_err());
-        assert!(judge_second_clean_up(&cleaned_up(0, 0, 1)).is_err());
-        assert!(judge_second_clean_up(&refused("InternalError")).is_err());
     }
 }

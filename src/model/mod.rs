@@ -36,6 +36,7 @@ mod expired;
 mod gone;
 mod ideal;
 pub mod judge;
+mod left_behind;
 pub(crate) mod overlap;
 mod predict;
 pub mod promise;
@@ -43,7 +44,7 @@ mod promises;
 pub mod quirk;
 mod receive;
 mod resolve;
-mod shortage;
+pub(crate) mod shortage;
 mod stake;
 mod update;
 
@@ -58,6 +59,7 @@ use crate::{
 };
 
 pub use expected::{Candidate, Expected, PortDetails, Ports, Prediction};
+pub use left_behind::LeftBehind;
 pub use promise::Promise;
 pub use promises::Promises;
 pub use quirk::{Switch, steered};
@@ -66,12 +68,6 @@ pub use quirk::{Switch, steered};
 /// the first segment's and one is never used (iceoryx2-cal `resizable_shared_memory`,
 /// all releases so far). Fewer would be a regression.
 pub const GROWTHS: usize = 254;
-
-/// Files and directories a node has before it uses a service.
-const FILES_OF_A_NODE: usize = 5;
-
-/// Files a participant has at most: of its node, its service, its ports and their connections.
-const FILES_OF_ONE_KILLED: usize = 200;
 
 /// Longest loan that is carried out, in bytes. Beyond it a step would be limited
 /// by the machine's memory and not by iceoryx2.
@@ -159,12 +155,10 @@ pub struct Model {
     joined: usize,
     /// Participants that were killed amid joining.
     half_made_nodes: usize,
-    /// Clean-ups that ran short of something.
-    short_clean_ups: usize,
-    /// Participants that ran short of something when they joined, and were refused.
-    short_joins: usize,
-    /// Ports that did when they were created, and connections.
-    short_creations: usize,
+    /// Ports that ran short of something when they were to grow.
+    short_growths: BTreeSet<Key>,
+    /// What known quirks leave behind where somebody ran short of something.
+    left_behind: LeftBehind,
     /// A participant or a port exists without its handle.
     has_lingering: bool,
     /// Participants have processes of their own.
@@ -347,9 +341,8 @@ impl Model {
             starved: BTreeSet::new(),
             joined: 0,
             half_made_nodes: 0,
-            short_clean_ups: 0,
-            short_joins: 0,
-            short_creations: 0,
+            short_growths: BTreeSet::new(),
+            left_behind: LeftBehind::default(),
             has_lingering: false,
             can_kill: false,
             killed: BTreeSet::new(),
@@ -473,22 +466,6 @@ impl Model {
         let tolerated =
             kept.into_iter().flatten().next().map(|(quirk, _)| (quirk, most + 3 * count));
         (!lingers).then_some(MostMapped { most, tolerated })
-    }
-
-    /// Files and shared-memory objects that known quirks leave behind when everything is dropped.
-    #[must_use]
-    pub fn known_leftovers(&self) -> BTreeMap<Switch, usize> {
-        [
-            (Switch::FailedGrowthSticks, self.starved.len()),
-            (Switch::NodeDirectoryStays, self.joined),
-            (Switch::ShortCreationLeavesMemory, self.short_joins + self.short_creations),
-            (Switch::ShortCleanUpStops, self.short_clean_ups * FILES_OF_ONE_KILLED),
-            (Switch::ShortNodeStays, self.short_joins * FILES_OF_A_NODE),
-            (Switch::HalfMadeNodeStays, self.half_made_nodes * FILES_OF_A_NODE),
-        ]
-        .into_iter()
-        .filter(|(quirk, count)| self.quirks.contains(quirk) && *count > 0)
-        .collect()
     }
 
     /// Whether every port is gone, also those that outlived their handle.

@@ -166,7 +166,7 @@ impl Model {
         }
         if len >= SHORTEST_IMPOSSIBLE {
             tolerate(Switch::ImpossibleLoanIsInternalFailure, "InternalFailure");
-        } else if self.starved.contains(&key) {
+        } else if self.starved.contains(&key) || self.short_growths.contains(&key) {
             tolerate(Switch::FailedGrowthSticks, "OutOfMemory");
             if self.quirks.contains(&Switch::ImpossibleLoanIsInternalFailure) {
                 tolerate(Switch::FailedGrowthSticks, "InternalFailure");

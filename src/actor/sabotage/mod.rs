@@ -83,12 +83,9 @@ impl Sabotage {
     /// something, or one runs short of something.
     #[must_use]
     pub fn only_in(&self) -> Option<Family> {
-        let is_one_of = |all: &[Self]| all.iter().any(|other| other.id == self.id);
-        match () {
-            () if is_one_of(meetings::ALL) => Some(Family::Overlap),
-            () if is_one_of(shortages::ALL) => Some(Family::Shortage),
-            () => None,
-        }
+        let rooms = [(meetings::ALL, Family::Overlap), (shortages::ALL, Family::Shortage)];
+        let own = rooms.into_iter().find(|(all, _)| all.iter().any(|other| other.id == self.id));
+        own.map(|(_, family)| family)
     }
 
     /// The one of this name.
@@ -288,6 +285,10 @@ impl Host for Saboteur {
     fn aftermath(&mut self) -> Result<Option<Aftermath>, HostError> {
         let (trick, mut stage) = self.act(Key::default());
         trick.aftermath(&mut stage)
+    }
+
+    fn prepare(&mut self, action: &Action) -> Result<(), HostError> {
+        self.host.prepare(action)
     }
 
     fn open_aside(&mut self) {

@@ -61,7 +61,7 @@ pub(super) struct Call {
     is_about_files: bool,
     changes: bool,
     waits: bool,
-    takes: Option<Errno>,
+    takes: Option<(Errno, PathBuf)>,
 }
 
 /// What it does that others may meet half done.
@@ -115,9 +115,9 @@ impl Call {
     }
 
     /// The error it ends with where there is nothing left of what it takes: a descriptor, room for
-    /// a file, or for a mapping of one.
-    pub(super) fn takes(&self) -> Option<Errno> {
-        self.takes
+    /// a file, or for a mapping of one; and that file.
+    pub(super) fn takes(&self) -> Option<(Errno, &Path)> {
+        self.takes.as_ref().map(|(error, file)| (*error, file.as_path()))
     }
 
     fn of(pid: Pid, number: c_long, arguments: [u64; 5]) -> Option<Self> {
@@ -169,7 +169,7 @@ impl Call {
             deed => deed,
         };
         let is_own = !is_of_machine(&path);
-        let takes = takes(number).filter(|_| is_own);
+        let takes = takes(number).filter(|_| is_own).map(|error| (error, path));
         // A mapping leaves the file as it is, and those of the others are no business of theirs.
         let is_about_files = is_own && number != libc::SYS_mmap;
         Some(Self { deed, is_about_files, changes, waits, takes })
