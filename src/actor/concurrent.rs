@@ -85,6 +85,10 @@ pub enum Event {
     Opened(Result<(), String>),
     /// Whether the service existed while it was open, or the error as `Debug` prints it.
     Exists(Result<bool, String>),
+    /// How often the service named the node of whoever had it open, or the error likewise.
+    NodeListed(Result<usize, String>),
+    /// A port was created and dropped: how often the service listed it meanwhile, or the error.
+    PortListed(Result<usize, String>),
     /// A message was loaned.
     Loaned(MessageId, LoanForm, Observation),
     /// A request was sent.
@@ -174,6 +178,8 @@ struct Board {
     started: AtomicUsize,
     /// Visitors that have come this far.
     visitors: AtomicUsize,
+    /// Visitors that were about to create a port, each time.
+    seated: AtomicUsize,
     /// Somebody is there until all is over.
     is_kept: AtomicBool,
     /// One has seen something that must not be, or has given up.
@@ -211,6 +217,17 @@ impl Board {
         come.fetch_add(1, Ordering::AcqRel);
         while come.load(Ordering::Acquire) < all && !self.is_over() {
             thread::yield_now();
+        }
+    }
+
+    /// Waits a little for as many to come here: the closer together they go on, the better.
+    fn wait_a_moment(&self, come: &AtomicUsize, all: usize, patience: usize) {
+        come.fetch_add(1, Ordering::AcqRel);
+        for _ in 0..patience {
+            if come.load(Ordering::Acquire) >= all {
+                return;
+            }
+            std::hint::spin_loop();
         }
     }
 

@@ -154,6 +154,16 @@ impl Trial<'_> {
         Ok(())
     }
 
+    /// What exists is listed once.
+    fn once(&mut self, promise: Promise, what: String, times: &Result<usize, String>) -> Found {
+        if *times == Ok(1) {
+            self.note(Promises::of(&[promise]));
+            return Ok(());
+        }
+        let observed = times.as_ref().map_or_else(Clone::clone, usize::to_string);
+        Err((what, broken(promise, "1", observed)))
+    }
+
     fn event(&mut self, event: &Event) -> Found {
         match event {
             Event::NotCreated(error) => {
@@ -177,6 +187,18 @@ impl Trial<'_> {
                     return Ok(());
                 }
                 Err((what, broken(promise, "true", format!("{exists:?}"))))
+            }
+            Event::NodeListed(times) => {
+                let what = "look for the node at the service it has open".to_owned();
+                self.once(Promise::ServiceIsListedWithItsNodes, what, times)
+            }
+            Event::PortListed(Err(error)) => {
+                let breach = broken(Promise::CreateAndOpen, "a port", error);
+                Err(("create a port while others do".to_owned(), breach))
+            }
+            Event::PortListed(times) => {
+                let what = "look for a port that was created while others were".to_owned();
+                self.once(Promise::PortCounts, what, times)
             }
             Event::Loaned(id, form, seen) => {
                 let len = self.traffic.len_of(*id);

@@ -83,7 +83,8 @@ pub struct Concurrent {
     #[serde(deserialize_with = "within::<_, 0, { last::RUSHES }>")]
     pub rushes: usize,
     /// How often, before all else, threads open the service at the same time and let it go
-    /// again: one with a node of its own for each port.
+    /// again: one with a node of its own for each port, which creates that and drops it as well;
+    /// and how often these do so afterwards while they have the service open.
     #[serde(deserialize_with = "within::<_, 0, { last::VISITS }>")]
     pub visits: usize,
     /// Further threads that do, with a node they share where the service variant lets them;

@@ -59,17 +59,26 @@ fn threads_share_ports_where_the_variant_lets_them_and_grow_them_together() {
     }
 }
 
-/// Somebody is always the last to let the service go while somebody else opens it.
+/// Somebody is always the last to let the service go while somebody else opens it, and two are
+/// the first to create a port.
 #[test]
 fn whoever_opens_a_service_has_it_however_many_let_it_go() {
-    // Each with a node of their own: what becomes of those that share one is known.
-    let traffic = Concurrent { visits: 100, requests: 0, clients: 3, ..Concurrent::default() };
-    let scenario = Scenario { concurrent: Some(traffic), ..Scenario::of_steps(Vec::new()) };
     for variant in VARIANTS {
+        // Each with a node of their own: what becomes of those that share one is known.
+        let traffic = Concurrent {
+            visits: if variant == Variant::Ipc { 400 } else { 50 },
+            requests: 0,
+            clients: 3,
+            servers: 3,
+            ..Concurrent::default()
+        };
+        let scenario = Scenario { concurrent: Some(traffic), ..Scenario::of_steps(Vec::new()) };
         let trial = Trial::At(Venue::together_on(variant));
         let judged = trial.judge(&mut runner(), &scenario, false).unwrap().outcome;
         assert!(judged.end.is_kept(), "{variant}: {:?}", judged.end);
-        for promise in [Promise::CreateAndOpen, Promise::ServiceIsListedWithItsNodes] {
+        let promises =
+            [Promise::CreateAndOpen, Promise::ServiceIsListedWithItsNodes, Promise::PortCounts];
+        for promise in promises {
             assert!(judged.checks.contains_key(&promise), "{promise} on {variant}");
         }
     }

@@ -11,19 +11,30 @@ use iceoryx2::prelude::*;
 use super::{EndOnPanic, Event, GLANCE, Log, Pulse, Setting, Share, Who, crashed};
 use crate::{
     actor::{
-        HostError,
-        message::Payload,
+        HostError, PortId,
+        message::{Memory, Payload},
         open::{self, Obtain},
         version,
     },
-    scenario::OpenMode,
+    scenario::{OpenMode, Strategy},
 };
 
 /// To look takes time, in which nobody comes or goes.
 const LOOKS_EVERY: usize = 8;
 
+/// How often whoever is about to create a port looks whether others are as far.
+const POLITENESS: usize = 5000;
+
+/// A port there is room for.
+#[derive(Debug, Clone, Copy)]
+enum Seat {
+    Client,
+    Server,
+}
+
 /// Lets all of them come as often as the traffic says: one with a node of its own for every
-/// port there will be, and some that share one. Who is refused comes no more.
+/// port there will be, which it creates and drops each time, and some that share one. Who is
+/// refused comes no more.
 ///
 /// # Errors
 /// If a thread panics.
@@ -45,15 +56,17 @@ where
     let sharing = if S::SHARES { traffic.visitors } else { 1 };
     let groups = thread::scope(|scope| {
         let (done, all_are_done) = channel::<()>();
-        let come_together = |visitors: usize| {
+        let come_together = |(visitors, seat): (usize, Option<Seat>)| {
             let done = done.clone();
             move || {
                 let _done = done;
                 let _end = EndOnPanic(board);
-                with_node::<S, Req, Res>(setting, visitors, alone + sharing)
+                with_node::<S, Req, Res>(setting, visitors, alone + sharing, seat)
             }
         };
-        let groups = std::iter::repeat_n(1, alone).chain([sharing]);
+        let clients = std::iter::repeat_n((1, Some(Seat::Client)), traffic.clients);
+        let servers = std::iter::repeat_n((1, Some(Seat::Server)), traffic.servers);
+        let groups = clients.chain(servers).chain([(sharing, None)]);
         let groups: Vec<_> = groups.map(|group| scope.spawn(come_together(group))).collect();
         drop(done);
         let mut pulse = Pulse::new(board, alive);
@@ -71,7 +84,12 @@ where
 }
 
 /// Lets so many of all the visitors come with one node.
-fn with_node<S, Req, Res>(setting: &Setting, visitors: usize, of: usize) -> Vec<Vec<Event>>
+fn with_node<S, Req, Res>(
+    setting: &Setting,
+    visitors: usize,
+    of: usize,
+    seat: Option<Seat>,
+) -> Vec<Vec<Event>>
 where
     S: Share,
     Req: Payload + ?Sized,
@@ -80,7 +98,7 @@ where
 {
     match NodeBuilder::new().config(&setting.config).create::<S>() {
         Ok(node) => {
-            S::share_node(&node, visitors, &|node, _| come::<S, Req, Res>(setting, node, of))
+            S::share_node(&node, visitors, &|node, _| come::<S, Req, Res>(setting, node, of, seat))
         }
         Err(error) => {
             setting.board.end();
@@ -89,9 +107,15 @@ where
     }
 }
 
-/// Opens the service when all visitors are there, looks now and then whether it exists, and lets
-/// it go, again and again until it is refused.
-fn come<S, Req, Res>(setting: &Setting, node: &Node<S>, visitors: usize) -> Vec<Event>
+/// Opens the service when all visitors are there, looks now and then whether it exists and knows
+/// the node, creates a port if there is room for it, and lets all go, again and again until it is
+/// refused.
+fn come<S, Req, Res>(
+    setting: &Setting,
+    node: &Node<S>,
+    visitors: usize,
+    seat: Option<Seat>,
+) -> Vec<Event>
 where
     S: Service,
     Req: Payload + ?Sized,
@@ -108,10 +132,23 @@ where
         }
         let builder = open::service::<S, Req, Res>(node, service);
         let opened = open::with_settings(builder, settings).obtain(OpenMode::OpenOrCreate);
-        if opened.is_ok() && turn % LOOKS_EVERY == 0 {
-            let pattern = MessagingPattern::RequestResponse;
-            let exists = S::does_exist(service, config, pattern).map_err(|e| format!("{e:?}"));
-            log.push(Event::Exists(exists));
+        if let Ok(factory) = &opened {
+            if turn % LOOKS_EVERY == 0 {
+                let pattern = MessagingPattern::RequestResponse;
+                let exists = S::does_exist(service, config, pattern).map_err(|e| format!("{e:?}"));
+                log.push(Event::Exists(exists));
+                log.push(Event::NodeListed(times_listed(factory, node)));
+            }
+            // Afterwards those with a port are among themselves.
+            let ports = if turn + 1 < traffic.visits { 1 } else { traffic.visits };
+            for n in (0..ports).take_while(|_| seat.is_some() && !board.is_over()) {
+                if let Some(seat) = seat {
+                    let seats = traffic.clients + traffic.servers;
+                    board.wait_a_moment(&board.seated, (turn + n + 1) * seats, POLITENESS);
+                    log.push(Event::PortListed(with_port(factory, seat)));
+                    board.advance();
+                }
+            }
         }
         let is_refused = opened.is_err();
         log.push(Event::Opened(opened.map(drop)));
@@ -121,4 +158,58 @@ where
         board.advance();
     }
     log
+}
+
+/// How often a service names a node among those that have it open.
+fn times_listed<S, Req, Res>(
+    factory: &version::Factory<S, Req, Res>,
+    node: &Node<S>,
+) -> Result<usize, String>
+where
+    S: Service,
+    Req: Payload + ?Sized,
+    Res: Payload + ?Sized,
+{
+    let mut times = 0;
+    factory
+        .nodes(|state| {
+            times += usize::from(state.node_id() == node.id());
+            CallbackProgression::Continue
+        })
+        .map_err(|e| format!("{e:?}"))?;
+    Ok(times)
+}
+
+/// Creates a port and drops it again; how often the service lists it meanwhile.
+fn with_port<S, Req, Res>(
+    factory: &version::Factory<S, Req, Res>,
+    seat: Seat,
+) -> Result<usize, String>
+where
+    S: Service,
+    Req: Payload + ?Sized,
+    Res: Payload + ?Sized,
+{
+    let memory = Memory { strategy: Some(Strategy::Static), hint: 1 };
+    let config = factory.dynamic_config();
+    let mut times = 0;
+    let mut count = |listed: PortId, own: PortId| {
+        times += usize::from(listed == own);
+        CallbackProgression::Continue
+    };
+    match seat {
+        Seat::Client => {
+            let builder = Req::client_memory(factory.client_builder(), memory);
+            let client = builder.create().map_err(|e| format!("{e:?}"))?;
+            let own = version::client_id(&client);
+            config.list_clients(|details| count(version::listed_client(details).id, own));
+        }
+        Seat::Server => {
+            let builder = Res::server_memory(factory.server_builder(), memory);
+            let server = builder.create().map_err(|e| format!("{e:?}"))?;
+            let own = version::server_id(&server);
+            config.list_servers(|details| count(version::listed_server(details).id, own));
+        }
+    }
+    Ok(times)
 }

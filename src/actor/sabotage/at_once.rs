@@ -123,6 +123,34 @@ pub(super) static ALL: &[Sabotage] = &[
         },
     },
     Sabotage {
+        id: "node-of-many-is-not-listed",
+        breaks: Promise::ServiceIsListedWithItsNodes,
+        what: "while others open a service and let it go it does not know a node that has it",
+        trick: || {
+            alter(|event| match event {
+                Event::NodeListed(times) => {
+                    *times = Ok(0);
+                    true
+                }
+                _ => false,
+            })
+        },
+    },
+    Sabotage {
+        id: "ports-created-at-once-share-a-place",
+        breaks: Promise::PortCounts,
+        what: "of two ports that are created at the same time one is not listed",
+        trick: || {
+            alter(|event| match event {
+                Event::PortListed(times) => {
+                    *times = Ok(0);
+                    true
+                }
+                _ => false,
+            })
+        },
+    },
+    Sabotage {
         id: "service-of-many-is-refused",
         breaks: Promise::CreateAndOpen,
         what: "while others open a service and let it go somebody can neither open nor create it",

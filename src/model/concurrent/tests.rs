@@ -89,7 +89,12 @@ fn ideal(traffic: &Concurrent) -> Logs {
         log.push(Event::HandedOn(RESPONSE_LOANS, refused));
         logs.threads.push((server(s), log));
     }
-    let visit = vec![Event::Exists(Ok(true)), Event::Opened(Ok(()))];
+    let visit = vec![
+        Event::Exists(Ok(true)),
+        Event::NodeListed(Ok(1)),
+        Event::PortListed(Ok(1)),
+        Event::Opened(Ok(())),
+    ];
     logs.threads.push((Who::Visitor { node: 0, thread: 0 }, visit));
     logs
 }
@@ -162,6 +167,14 @@ fn whoever_comes_and_goes_has_the_service_while_it_is_open() {
     let promise = Promise::ServiceIsListedWithItsNodes;
     assert_eq!(log(Event::Exists(Ok(false))), Some(promise));
     assert_eq!(log(Event::Exists(Err("InternalError".to_owned()))), Some(promise));
+    let error = || Err("InternalCorruption".to_owned());
+    for wrong in [Ok(0), Ok(2), error()] {
+        assert_eq!(log(Event::NodeListed(wrong)), Some(promise));
+    }
+    for wrong in [0, 2] {
+        assert_eq!(log(Event::PortListed(Ok(wrong))), Some(Promise::PortCounts));
+    }
+    assert_eq!(log(Event::PortListed(error())), Some(Promise::CreateAndOpen));
 }
 
 #[test]
