@@ -106,8 +106,8 @@ impl Family {
     }
 
     /// The family of the `index`-th scenario of a run. Turnovers, many growths, deaths, overlaps
-    /// and shortages, which take processes, and concurrent traffic take much longer than the others and have their
-    /// turn accordingly seldom.
+    /// and shortages, which take processes, and concurrent traffic take much longer than the
+    /// others and have their turn accordingly seldom.
     #[must_use]
     pub fn of_turn(index: u64) -> Self {
         if index % 64 == 7 {
@@ -125,7 +125,7 @@ impl Family {
         if index % 32 == 27 {
             return Self::Overlap;
         }
-        if index % 64 == 43 {
+        if index % 32 == 11 {
             return Self::Shortage;
         }
         match index % 8 {

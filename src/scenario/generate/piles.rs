@@ -372,7 +372,9 @@ pub(super) fn bequest() -> BoxedStrategy<Vec<Step>> {
 
 /// A port that grows again and again.
 pub(super) fn much_growth() -> BoxedStrategy<Vec<Step>> {
-    (any::<bool>(), index(), length(), 1..24_usize)
+    // Now and then until the names of segments have three digits.
+    let times = prop_oneof![9 => 1..24_usize, 1 => 100..120_usize];
+    (any::<bool>(), index(), length(), times)
         .prop_map(|(of_client, port, len, times)| {
             let form = LoanForm::WriteFromSlice;
             let lengths = (0..times).map(|n| len + n * GROWS_BY);
