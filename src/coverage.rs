@@ -270,7 +270,7 @@ pub fn situations() -> impl Iterator<Item = (Layout, Cell)> {
 }
 
 /// Promises that hold whoever is first.
-pub(crate) const HOLDS_IN_ANY_ORDER: [Promise; 24] = [
+pub(crate) const HOLDS_IN_ANY_ORDER: [Promise; 25] = [
     Promise::NeverCrashes,
     Promise::NeverHangs,
     Promise::LoanHasRequestedLength,
@@ -295,6 +295,7 @@ pub(crate) const HOLDS_IN_ANY_ORDER: [Promise; 24] = [
     Promise::PendingResponseConnection,
     Promise::CreateAndOpen,
     Promise::ServiceIsListedWithItsNodes,
+    Promise::PortCounts,
 ];
 
 /// When a promise can be put to the test.
@@ -322,7 +323,9 @@ fn occasions_in_order(promise: Promise) -> Vec<Occasion> {
             let moving = K::iter().filter(|kind| !quiet.contains(kind));
             return moving.map(Occasion::Step).collect();
         }
-        P::UnusedMemoryIsReleased => return vec![Occasion::Whole(Whole::MappedMemory)],
+        P::UnusedMemoryIsReleased | P::FilesCarryThePrefix => {
+            return vec![Occasion::Whole(Whole::MappedMemory)];
+        }
         P::ServiceEndsWithItsUsers | P::ServicesAreToldApart => {
             return vec![Occasion::Whole(Whole::Aftermath)];
         }

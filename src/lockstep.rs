@@ -364,6 +364,7 @@ impl Run<'_> {
         let waiting = self.model.messages_in_flight();
         let steps = full_load::steps(&settings, clients, servers, waiting, len);
         self.load(&steps, &mut actions)?;
+        self.check_prefix(Position::FullLoad(actions))?;
         self.check_mapped_objects(Position::FullLoad(actions))
     }
 
@@ -382,6 +383,23 @@ impl Run<'_> {
         let mut known = LeftBehind::default();
         self.states().for_each(|state| known.extend(state.known_leftovers()));
         known
+    }
+
+    /// Every port is there now.
+    fn check_prefix(&mut self, position: Position) -> Result<(), End> {
+        let action = || "name mapped shared memory".to_owned();
+        let stopped = |error| End::Stopped { position, action: action(), error };
+        let strange = self.host.strange_objects().map_err(stopped)?;
+        let promise = Promise::FilesCarryThePrefix;
+        if let Some(name) = strange.first() {
+            let expected = "names with the prefix of the config".to_owned();
+            let breach = Breach { promise, expected, observed: name.clone() };
+            return Err(End::Broken { position, action: action(), breach });
+        }
+        let in_flight = InFlight::from(self.model.messages_in_flight());
+        let step = Occasion::Whole(Whole::MappedMemory);
+        self.checks.note(Situation { step, strategy: None, in_flight }, Promises::of(&[promise]));
+        Ok(())
     }
 
     /// All messages are small and new now: segments of earlier growths are unused.

@@ -303,6 +303,8 @@ impl Runner {
             quirks,
             trace,
         };
+        // What is there is of the scenario before.
+        let _ = fs::remove_file(&flight_recorder);
         let pulse = serve::pulse(&flight_recorder);
         match child.ask_while(pulse, &request, self.deadline, &self.interrupted) {
             Ok(Reply::Judged { outcome, census, trace }) => {

@@ -33,6 +33,9 @@ pub(super) const ATTENTION: Duration = Duration::from_millis(50);
 /// How often a child that shows that it gets on may take as long as it should take at most.
 pub const MOST_DEADLINES: u32 = 10;
 
+/// How long a child may take to start, on a machine that is busy otherwise.
+pub(super) const START_UP: Duration = Duration::from_secs(5);
+
 /// How to start a child: the executable that understands the `serve` command.
 #[derive(Debug, Clone)]
 pub struct Executable {
@@ -165,7 +168,7 @@ impl Child {
         deadline: Duration,
         interrupted: &AtomicBool,
     ) -> Result<R, HostError> {
-        let (started, most) = (Instant::now(), deadline * MOST_DEADLINES);
+        let (started, most) = (Instant::now(), (deadline * MOST_DEADLINES).max(START_UP));
         let mut until = started + deadline;
         let reply = loop {
             let left = until.saturating_duration_since(Instant::now());

@@ -430,6 +430,10 @@ where
         Ok(mapped.saturating_sub(aside))
     }
 
+    fn strange_objects(&mut self) -> Result<Vec<String>, HostError> {
+        Ok(census::strange_objects(&self.config.global.prefix.to_string())?)
+    }
+
     fn open_aside(&mut self) {
         self.has_aside = true;
     }

@@ -454,6 +454,15 @@ pub trait Host {
     /// If the answer did not arrive.
     fn mapped_objects(&mut self) -> Result<usize, HostError>;
 
+    /// Shared-memory objects that are mapped and belong to no domain of this crate's, where the
+    /// host can tell.
+    ///
+    /// # Errors
+    /// If the answer did not arrive.
+    fn strange_objects(&mut self) -> Result<Vec<String>, HostError> {
+        Ok(Vec::new())
+    }
+
     /// Lets threads of this process talk to each other as they like, on a service that nobody
     /// else has open; says now and then that they still get on.
     ///

@@ -7,12 +7,15 @@ use std::{
     io::{self, BufRead, Write},
     os::unix::fs::FileExt,
     path::{Path, PathBuf},
+    time::Instant,
 };
 
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Action, ActionKind, Damage, Host, HostError, Key, Observation, iox,
+    Action, ActionKind, Damage, Host, HostError, Key, Observation,
+    child::START_UP,
+    iox,
     presence::Aftermath,
     sabotage::{Sabotage, Saboteur},
     tracee::between_marks,
@@ -65,6 +68,8 @@ pub enum Request {
     Audit,
     /// Count the shared-memory objects that are mapped.
     MappedObjects,
+    /// Name the shared-memory objects that are mapped and have another prefix.
+    StrangeObjects,
     /// Look what there is once everything was dropped.
     Aftermath,
     /// Drop everything and take a census of the domain.
@@ -92,6 +97,8 @@ pub enum Reply {
     Audited(Vec<Damage>),
     /// To [`Request::MappedObjects`].
     Mapped(usize),
+    /// To [`Request::StrangeObjects`].
+    Strange(Vec<String>),
     /// To [`Request::Aftermath`].
     Looked(Option<Aftermath>),
     /// To [`Request::Census`].
@@ -172,12 +179,14 @@ pub struct Note {
 }
 
 /// Looks whether a flight recorder goes on being written: every call says whether it was since
-/// the call before.
+/// the call before. Until something is written its process may have yet to start, which
+/// says nothing about iceoryx2.
 pub fn pulse(path: &Path) -> impl FnMut() -> bool {
-    let mut last = Vec::new();
+    let (mut last, asked) = (Vec::new(), Instant::now());
     move || {
         let now = std::fs::read(path).unwrap_or_default();
-        std::mem::replace(&mut last, now) != last
+        let may_be_starting = now.is_empty() && asked.elapsed() < START_UP;
+        std::mem::replace(&mut last, now) != last || may_be_starting
     }
 }
 
@@ -355,6 +364,9 @@ fn answer(
         Request::Audit => Reply::Audited(host.as_mut().ok_or_else(nobody)?.0.audit()?),
         Request::MappedObjects => {
             Reply::Mapped(host.as_mut().ok_or_else(nobody)?.0.mapped_objects()?)
+        }
+        Request::StrangeObjects => {
+            Reply::Strange(host.as_mut().ok_or_else(nobody)?.0.strange_objects()?)
         }
         Request::Aftermath => Reply::Looked(host.as_mut().ok_or_else(nobody)?.0.aftermath()?),
         Request::Census => {

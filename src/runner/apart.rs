@@ -110,6 +110,19 @@ impl Host for ApartHost<'_> {
         Ok(sum)
     }
 
+    fn strange_objects(&mut self) -> Result<Vec<String>, HostError> {
+        let mut all = Vec::new();
+        // The others may not know the question.
+        for own in &self.own {
+            let Some(child) = self.participants.get_mut(own) else { continue };
+            match child.ask(&Request::StrangeObjects, self.deadline, self.interrupted)? {
+                Reply::Strange(names) => all.extend(names),
+                other => return Err(HostError::Harness(format!("unexpected reply {other:?}"))),
+            }
+        }
+        Ok(all)
+    }
+
     fn aftermath(&mut self) -> Result<Option<Aftermath>, HostError> {
         // The others may not know the question.
         let Some(child) = self.own.last().and_then(|own| self.participants.get_mut(own)) else {

@@ -6,7 +6,7 @@ use std::{collections::BTreeSet, fmt, fs, io, path::Path};
 use procfs::process::{FDTarget, MMapPath, Process};
 use serde::{Deserialize, Serialize};
 
-use super::{SHM_DIR, SandboxError};
+use super::{Owner, SHM_DIR, SandboxError};
 
 /// Something that is still there.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -117,17 +117,30 @@ impl fmt::Display for Census {
 /// # Errors
 /// If `/proc/self/maps` cannot be read.
 pub fn mapped_objects(prefix: &str) -> Result<usize, SandboxError> {
-    let shm_prefix = format!("{SHM_DIR}/{prefix}");
+    Ok(mapped_names()?.iter().filter(|name| name.starts_with(prefix)).count())
+}
+
+/// Shared-memory objects that this process has mapped and that have neither this prefix nor that
+/// of a sandbox.
+///
+/// # Errors
+/// If `/proc/self/maps` cannot be read.
+pub fn strange_objects(prefix: &str) -> Result<Vec<String>, SandboxError> {
+    let is_ours = |name: &str| name.starts_with(prefix) || Owner::of_file_name(name).is_some();
+    Ok(mapped_names()?.into_iter().filter(|name| !is_ours(name)).collect())
+}
+
+/// Names of the shared-memory objects that this process has mapped.
+fn mapped_names() -> Result<BTreeSet<String>, SandboxError> {
     let mut names = BTreeSet::new();
     for map in Process::myself()?.maps()? {
-        if let MMapPath::Path(path) = map.pathname {
-            let name = path.to_string_lossy().into_owned();
-            if name.starts_with(&shm_prefix) {
-                names.insert(name);
-            }
+        if let MMapPath::Path(path) = map.pathname
+            && let Ok(name) = path.strip_prefix(SHM_DIR)
+        {
+            names.insert(name.display().to_string());
         }
     }
-    Ok(names.len())
+    Ok(names)
 }
 
 /// Names of all objects in `/dev/shm`.

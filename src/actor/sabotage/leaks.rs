@@ -58,6 +58,12 @@ pub(super) static ALL: &[Sabotage] = &[
         },
     },
     Sabotage {
+        id: "connection-has-the-default-prefix",
+        breaks: Promise::FilesCarryThePrefix,
+        what: "a port that has grown names the files of its connections with the default prefix",
+        trick: || Box::new(Misnamer),
+    },
+    Sabotage {
         id: "outgrown-segments-stay-mapped",
         breaks: Promise::UnusedMemoryIsReleased,
         what: "every growth leaves the segment before it mapped",
@@ -117,6 +123,19 @@ impl Trick for Hoarder {
         let ports = stage.scene.clients.values().chain(stage.scene.servers.values());
         let outgrown: usize = ports.map(|port| port.growths).sum();
         Ok(stage.host.mapped_objects()? + outgrown)
+    }
+}
+
+/// Gives the connections of ports that have grown the prefix every config has by default.
+struct Misnamer;
+
+impl Trick for Misnamer {
+    fn strange_objects(&mut self, stage: &mut Stage<'_>) -> Result<Vec<String>, HostError> {
+        let mut all = stage.host.strange_objects()?;
+        let ports = stage.scene.clients.values().chain(stage.scene.servers.values());
+        let grown = ports.filter(|port| port.growths > 0).count();
+        all.extend((0..grown).map(|n| format!("iox2_{n}.connection")));
+        Ok(all)
     }
 }
 

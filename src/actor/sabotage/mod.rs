@@ -130,6 +130,11 @@ trait Trick {
     fn mapped_objects(&mut self, stage: &mut Stage<'_>) -> Result<usize, HostError> {
         stage.host.mapped_objects()
     }
+
+    /// Names what is mapped and has another prefix.
+    fn strange_objects(&mut self, stage: &mut Stage<'_>) -> Result<Vec<String>, HostError> {
+        stage.host.strange_objects()
+    }
 }
 
 /// What a trick has to work with.
@@ -280,6 +285,11 @@ impl Host for Saboteur {
     fn mapped_objects(&mut self) -> Result<usize, HostError> {
         let (trick, mut stage) = self.act(Key::default());
         trick.mapped_objects(&mut stage)
+    }
+
+    fn strange_objects(&mut self) -> Result<Vec<String>, HostError> {
+        let (trick, mut stage) = self.act(Key::default());
+        trick.strange_objects(&mut stage)
     }
 
     fn aftermath(&mut self) -> Result<Option<Aftermath>, HostError> {
