@@ -364,7 +364,7 @@ impl Run<'_> {
         let waiting = self.model.messages_in_flight();
         let steps = full_load::steps(&settings, clients, servers, waiting, len);
         self.load(&steps, &mut actions)?;
-        self.check_prefix(Position::FullLoad(actions))?;
+        self.check_domain(Position::FullLoad(actions))?;
         self.check_mapped_objects(Position::FullLoad(actions))
     }
 
@@ -386,13 +386,13 @@ impl Run<'_> {
     }
 
     /// Every port is there now.
-    fn check_prefix(&mut self, position: Position) -> Result<(), End> {
-        let action = || "name mapped shared memory".to_owned();
+    fn check_domain(&mut self, position: Position) -> Result<(), End> {
+        let action = || "name the files that are open or mapped".to_owned();
         let stopped = |error| End::Stopped { position, action: action(), error };
-        let strange = self.host.strange_objects().map_err(stopped)?;
-        let promise = Promise::FilesCarryThePrefix;
+        let strange = self.host.strange_files().map_err(stopped)?;
+        let promise = Promise::FilesStayInTheDomain;
         if let Some(name) = strange.first() {
-            let expected = "names with the prefix of the config".to_owned();
+            let expected = "only files below the root path, with the prefix".to_owned();
             let breach = Breach { promise, expected, observed: name.clone() };
             return Err(End::Broken { position, action: action(), breach });
         }

@@ -2,7 +2,7 @@
 
 mod creation;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use iceoryx2::{
     port::update_connections::UpdateConnections, prelude::*,
@@ -430,8 +430,10 @@ where
         Ok(mapped.saturating_sub(aside))
     }
 
-    fn strange_objects(&mut self) -> Result<Vec<String>, HostError> {
-        Ok(census::strange_objects(&self.config.global.prefix.to_string())?)
+    fn strange_files(&mut self) -> Result<Vec<String>, HostError> {
+        let root = |config: &Config| PathBuf::from(config.global.root_path().to_string());
+        let prefix = self.config.global.prefix.to_string();
+        Ok(census::strange_files(&prefix, &root(&self.config), &root(&Config::default()))?)
     }
 
     fn open_aside(&mut self) {

@@ -454,12 +454,12 @@ pub trait Host {
     /// If the answer did not arrive.
     fn mapped_objects(&mut self) -> Result<usize, HostError>;
 
-    /// Shared-memory objects that are mapped and belong to no domain of this crate's, where the
-    /// host can tell.
+    /// Files that are open or mapped and lie outside of the domain, or have another prefix, where
+    /// the host can tell.
     ///
     /// # Errors
     /// If the answer did not arrive.
-    fn strange_objects(&mut self) -> Result<Vec<String>, HostError> {
+    fn strange_files(&mut self) -> Result<Vec<String>, HostError> {
         Ok(Vec::new())
     }
 

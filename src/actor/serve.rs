@@ -68,8 +68,8 @@ pub enum Request {
     Audit,
     /// Count the shared-memory objects that are mapped.
     MappedObjects,
-    /// Name the shared-memory objects that are mapped and have another prefix.
-    StrangeObjects,
+    /// Name the files that are open or mapped and do not belong to the domain.
+    StrangeFiles,
     /// Look what there is once everything was dropped.
     Aftermath,
     /// Drop everything and take a census of the domain.
@@ -97,7 +97,7 @@ pub enum Reply {
     Audited(Vec<Damage>),
     /// To [`Request::MappedObjects`].
     Mapped(usize),
-    /// To [`Request::StrangeObjects`].
+    /// To [`Request::StrangeFiles`].
     Strange(Vec<String>),
     /// To [`Request::Aftermath`].
     Looked(Option<Aftermath>),
@@ -365,8 +365,8 @@ fn answer(
         Request::MappedObjects => {
             Reply::Mapped(host.as_mut().ok_or_else(nobody)?.0.mapped_objects()?)
         }
-        Request::StrangeObjects => {
-            Reply::Strange(host.as_mut().ok_or_else(nobody)?.0.strange_objects()?)
+        Request::StrangeFiles => {
+            Reply::Strange(host.as_mut().ok_or_else(nobody)?.0.strange_files()?)
         }
         Request::Aftermath => Reply::Looked(host.as_mut().ok_or_else(nobody)?.0.aftermath()?),
         Request::Census => {

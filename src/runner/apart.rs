@@ -110,12 +110,12 @@ impl Host for ApartHost<'_> {
         Ok(sum)
     }
 
-    fn strange_objects(&mut self) -> Result<Vec<String>, HostError> {
+    fn strange_files(&mut self) -> Result<Vec<String>, HostError> {
         let mut all = Vec::new();
         // The others may not know the question.
         for own in &self.own {
             let Some(child) = self.participants.get_mut(own) else { continue };
-            match child.ask(&Request::StrangeObjects, self.deadline, self.interrupted)? {
+            match child.ask(&Request::StrangeFiles, self.deadline, self.interrupted)? {
                 Reply::Strange(names) => all.extend(names),
                 other => return Err(HostError::Harness(format!("unexpected reply {other:?}"))),
             }

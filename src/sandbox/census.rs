@@ -120,14 +120,38 @@ pub fn mapped_objects(prefix: &str) -> Result<usize, SandboxError> {
     Ok(mapped_names()?.iter().filter(|name| name.starts_with(prefix)).count())
 }
 
-/// Shared-memory objects that this process has mapped and that have neither this prefix nor that
-/// of a sandbox.
+/// Paths of files that this process has open or mapped although the domain with this prefix and
+/// root has none like them: shared memory whose name has neither this prefix nor that of a sandbox,
+/// files below the root without the prefix, and any below `elsewhere`.
 ///
 /// # Errors
-/// If `/proc/self/maps` cannot be read.
-pub fn strange_objects(prefix: &str) -> Result<Vec<String>, SandboxError> {
-    let is_ours = |name: &str| name.starts_with(prefix) || Owner::of_file_name(name).is_some();
-    Ok(mapped_names()?.into_iter().filter(|name| !is_ours(name)).collect())
+/// If `/proc/self/maps` or `/proc/self/fd` cannot be read.
+pub fn strange_files(
+    prefix: &str,
+    root: &Path,
+    elsewhere: &Path,
+) -> Result<Vec<String>, SandboxError> {
+    let open = Process::myself()?.fd()?.flatten().filter_map(|fd| match fd.target {
+        FDTarget::Path(path) => Some(path),
+        _ => None,
+    });
+    let mapped = mapped_names()?.into_iter().map(|name| Path::new(SHM_DIR).join(name));
+    let strange = open.chain(mapped).filter(|path| is_strange(path, prefix, root, elsewhere));
+    let strange: BTreeSet<_> = strange.map(|path| path.display().to_string()).collect();
+    Ok(strange.into_iter().collect())
+}
+
+fn is_strange(path: &Path, prefix: &str, root: &Path, elsewhere: &Path) -> bool {
+    let has_prefix = |path: &Path| {
+        path.file_name().is_none_or(|name| name.to_string_lossy().starts_with(prefix))
+    };
+    if let Ok(name) = path.strip_prefix(SHM_DIR) {
+        !has_prefix(name) && Owner::of_file_name(&name.to_string_lossy()).is_none()
+    } else if let Ok(inside) = path.strip_prefix(root) {
+        !has_prefix(inside)
+    } else {
+        path.starts_with(elsewhere)
+    }
 }
 
 /// Names of the shared-memory objects that this process has mapped.
@@ -161,4 +185,32 @@ fn collect_files(dir: &Path, root: &Path, leftovers: &mut Vec<Leftover>) -> io::
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_outside_of_the_domain_is_strange_and_so_is_one_without_its_prefix() {
+        let is_strange = |path: &str| {
+            is_strange(path.as_ref(), "mine_", "/tmp/mine".as_ref(), "/tmp/iceoryx2/".as_ref())
+        };
+        for own in [
+            "/dev/shm/mine_1.data",
+            "/dev/shm/gnt-12-345-0_1.data",
+            "/tmp/mine",
+            "/tmp/mine/nodes/1/mine_node.details",
+            "/tmp/notes",
+        ] {
+            assert!(!is_strange(own), "{own}");
+        }
+        for strange in [
+            "/dev/shm/iox2_1.connection",
+            "/tmp/mine/nodes/1/iox2_node.details",
+            "/tmp/iceoryx2/services/mine_1.service",
+        ] {
+            assert!(is_strange(strange), "{strange}");
+        }
+    }
 }

@@ -59,7 +59,7 @@ pub(super) static ALL: &[Sabotage] = &[
     },
     Sabotage {
         id: "connection-has-the-default-prefix",
-        breaks: Promise::FilesCarryThePrefix,
+        breaks: Promise::FilesStayInTheDomain,
         what: "a port that has grown names the files of its connections with the default prefix",
         trick: || Box::new(Misnamer),
     },
@@ -130,8 +130,8 @@ impl Trick for Hoarder {
 struct Misnamer;
 
 impl Trick for Misnamer {
-    fn strange_objects(&mut self, stage: &mut Stage<'_>) -> Result<Vec<String>, HostError> {
-        let mut all = stage.host.strange_objects()?;
+    fn strange_files(&mut self, stage: &mut Stage<'_>) -> Result<Vec<String>, HostError> {
+        let mut all = stage.host.strange_files()?;
         let ports = stage.scene.clients.values().chain(stage.scene.servers.values());
         let grown = ports.filter(|port| port.growths > 0).count();
         all.extend((0..grown).map(|n| format!("iox2_{n}.connection")));

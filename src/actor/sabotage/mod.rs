@@ -131,9 +131,9 @@ trait Trick {
         stage.host.mapped_objects()
     }
 
-    /// Names what is mapped and has another prefix.
-    fn strange_objects(&mut self, stage: &mut Stage<'_>) -> Result<Vec<String>, HostError> {
-        stage.host.strange_objects()
+    /// Names what is open or mapped and does not belong to the domain.
+    fn strange_files(&mut self, stage: &mut Stage<'_>) -> Result<Vec<String>, HostError> {
+        stage.host.strange_files()
     }
 }
 
@@ -287,9 +287,9 @@ impl Host for Saboteur {
         trick.mapped_objects(&mut stage)
     }
 
-    fn strange_objects(&mut self) -> Result<Vec<String>, HostError> {
+    fn strange_files(&mut self) -> Result<Vec<String>, HostError> {
         let (trick, mut stage) = self.act(Key::default());
-        trick.strange_objects(&mut stage)
+        trick.strange_files(&mut stage)
     }
 
     fn aftermath(&mut self) -> Result<Option<Aftermath>, HostError> {
