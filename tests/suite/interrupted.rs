@@ -183,6 +183,21 @@ fn at_the_first_step(then: &str) -> Executable {
     program("sh", &["-c", &format!("{script}{then}")])
 }
 
+/// A child that takes much longer to start than anything may take, as on a busy machine.
+#[test]
+fn a_child_that_has_yet_to_start_does_not_hang() {
+    let script = r#"read -r request
+        recorder=${request#*'"flight_recorder":"'}
+        sleep 0.3
+        echo '{"position":{"step":0},"action":"the first step"}' > "${recorder%%'"'*}"
+        exit 3"#;
+    let mut runner =
+        Runner::new(program("sh", &["-c", script])).with_deadline(Duration::from_millis(20));
+    let judgement = runner.judge(&one_join(), Layout::Together, false).unwrap();
+    let End::Stopped { error, .. } = judgement.outcome.end else { panic!() };
+    assert_eq!(error, HostError::Crashed("exited with 3".to_owned()));
+}
+
 fn one_join() -> Scenario {
     Scenario::of_steps(vec![Step::Join { how: OpenMode::Create, require: None }])
 }
