@@ -43,9 +43,9 @@ use phrases::{
     release, traffic, vanishing, watching,
 };
 use piles::{
-    bequest, crowd_leaves, estates, few_chunks_left, forgotten_requests, held_over, modest_client,
-    much_growth, neglected, outlasting, overtaken_loans, short_lived_ports, unread_answer,
-    unread_answers, unread_by_leaver,
+    bequest, crowd_leaves, estates, few_chunks_left, forgotten_requests, held_over,
+    killed_full_grown, modest_client, much_growth, neglected, outlasting, overtaken_loans,
+    short_lived_ports, unread_answer, unread_answers, unread_by_leaver,
 };
 use values::settle;
 pub use values::{allocation, hint, impossible_length, length, settings};
@@ -125,7 +125,7 @@ impl Family {
         if index % 32 == 27 {
             return Self::Overlap;
         }
-        if index % 32 == 11 {
+        if matches!(index % 32, 11 | 22) {
             return Self::Shortage;
         }
         match index % 8 {
@@ -359,12 +359,7 @@ fn death() -> impl Strategy<Value = Scenario> {
         (1, much_growth()),
         (2, killing()),
         (1, mourning()),
-        (
-            1,
-            (much_growth(), killing())
-                .prop_map(|(growth, killed)| [growth, killed].concat())
-                .boxed(),
-        ),
+        (1, killed_full_grown()),
         (3, dying()),
         (1, coming_and_going()),
     ];

@@ -1,10 +1,10 @@
 //! Phrases in which something piles up: what is sent and forgotten, answered and not read,
 //! held over, or left behind by ports that are soon gone.
 
-use proptest::{collection::vec, prelude::*};
+use proptest::{collection::vec, prelude::*, sample::select};
 
 use super::{
-    super::{LoanForm, Nth, Step},
+    super::{LoanForm, Nth, Step, Strategy as Allocation},
     phrases::{create_client, create_server},
     values::{allocation, index, length},
 };
@@ -370,11 +370,40 @@ pub(super) fn bequest() -> BoxedStrategy<Vec<Step>> {
         .boxed()
 }
 
+/// Somebody's new port grows, now and then until the names of its segments have three digits, and
+/// is killed.
+pub(super) fn killed_full_grown() -> BoxedStrategy<Vec<Step>> {
+    let times = prop_oneof![3 => 1..24_usize, 1 => 100..120_usize];
+    let strategy = select(vec![Allocation::BestFit, Allocation::PowerOfTwo]);
+    (any::<bool>(), (index(), index()), strategy, length(), times)
+        .prop_map(|(of_client, (participant, by), strategy, len, times)| {
+            let form = LoanForm::WriteFromSlice;
+            let lengths = (1..=times).map(|n| len + n * GROWS_BY);
+            let mut steps = Vec::new();
+            if of_client {
+                steps.push(Step::create_client(participant, strategy, 0));
+                steps.extend(lengths.flat_map(|len| {
+                    let loan = Step::LoanRequest { client: -1, len, form };
+                    [loan, Step::DropRequest { request: -1 }]
+                }));
+            } else {
+                steps.push(Step::create_server(participant, strategy, 0, 1));
+                steps.extend(request(0, 1));
+                steps.push(Step::ReceiveRequest { server: -1 });
+                steps.extend(lengths.flat_map(|len| {
+                    let loan = Step::LoanResponse { active: -1, len, form };
+                    [loan, Step::DropLoanedResponse { response: -1 }]
+                }));
+            }
+            steps.push(Step::Kill { participant, by });
+            steps
+        })
+        .boxed()
+}
+
 /// A port that grows again and again.
 pub(super) fn much_growth() -> BoxedStrategy<Vec<Step>> {
-    // Now and then until the names of segments have three digits.
-    let times = prop_oneof![9 => 1..24_usize, 1 => 100..120_usize];
-    (any::<bool>(), index(), length(), times)
+    (any::<bool>(), index(), length(), 1..24_usize)
         .prop_map(|(of_client, port, len, times)| {
             let form = LoanForm::WriteFromSlice;
             let lengths = (0..times).map(|n| len + n * GROWS_BY);

@@ -36,7 +36,7 @@ pub(super) fn shortage() -> impl Strategy<Value = Scenario> {
     ];
     let client = short_of(OF_PORT, create_client());
     let first_port = prop_oneof![client, short_of(OF_PORT, create_server())];
-    let first_node = option::weighted(0.2, 0..OF_JOIN);
+    let first_node = option::weighted(0.3, 0..OF_JOIN);
     let opening = (first_node, 1..3_usize, first_port, ports).prop_map(
         |(first_node, participants, first_port, ports)| {
             let first_node = first_node.map(|after| Step::RunShort { after });
