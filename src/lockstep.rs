@@ -387,13 +387,14 @@ impl Run<'_> {
 
     /// Every port is there now.
     fn check_domain(&mut self, position: Position) -> Result<(), End> {
-        let action = || "name the files that are open or mapped".to_owned();
+        let action =
+            || "look at all files of the domain and all that are open or mapped".to_owned();
         let stopped = |error| End::Stopped { position, action: action(), error };
-        let strange = self.host.strange_files().map_err(stopped)?;
+        let Some(strange) = self.host.strange_files().map_err(stopped)? else { return Ok(()) };
         let promise = Promise::FilesStayInTheDomain;
-        if let Some(name) = strange.first() {
-            let expected = "only files below the root path, with the prefix".to_owned();
-            let breach = Breach { promise, expected, observed: name.clone() };
+        if !strange.is_empty() {
+            let expected = "files with the prefix, below the root path or shared memory".to_owned();
+            let breach = Breach { promise, expected, observed: strange.join(", ") };
             return Err(End::Broken { position, action: action(), breach });
         }
         let in_flight = InFlight::from(self.model.messages_in_flight());

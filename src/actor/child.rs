@@ -33,8 +33,9 @@ pub(super) const ATTENTION: Duration = Duration::from_millis(50);
 /// How often a child that shows that it gets on may take as long as it should take at most.
 pub const MOST_DEADLINES: u32 = 10;
 
-/// How long a child may take to start, on a machine that is busy otherwise.
-pub(super) const START_UP: Duration = Duration::from_secs(5);
+/// How long a child may take to start and give its first sign of life, on a machine that is busy
+/// otherwise, if that is longer than its deadline.
+const START_UP: Duration = Duration::from_secs(2);
 
 /// How to start a child: the executable that understands the `serve` command.
 #[derive(Debug, Clone)]
@@ -67,6 +68,8 @@ pub struct Child {
     process: Process,
     stdin: Option<ChildStdin>,
     replies: Receiver<String>,
+    /// It has answered once, so it is not about to start any more.
+    has_started: bool,
 }
 
 impl Child {
@@ -97,7 +100,7 @@ impl Child {
                 }
             });
         }
-        Ok(Self { process, stdin, replies })
+        Ok(Self { process, stdin, replies, has_started: false })
     }
 
     /// Sends a request and waits for its reply.
@@ -115,7 +118,8 @@ impl Child {
     }
 
     /// The same, but the deadline begins anew whenever the child is `alive`, up to
-    /// [`MOST_DEADLINES`] in all: the machine may be busy with something else.
+    /// [`MOST_DEADLINES`] and the time to start in all: the machine may be busy with something
+    /// else.
     ///
     /// # Errors
     /// As [`Self::ask`].
@@ -168,8 +172,10 @@ impl Child {
         deadline: Duration,
         interrupted: &AtomicBool,
     ) -> Result<R, HostError> {
-        let (started, most) = (Instant::now(), (deadline * MOST_DEADLINES).max(START_UP));
-        let mut until = started + deadline;
+        // What takes a child long to start says nothing about iceoryx2.
+        let start_up = if self.has_started { Duration::ZERO } else { START_UP };
+        let (started, most) = (Instant::now(), deadline * MOST_DEADLINES + start_up);
+        let mut until = started + deadline.max(start_up);
         let reply = loop {
             let left = until.saturating_duration_since(Instant::now());
             match self.replies.recv_timeout(left.min(ATTENTION)) {
@@ -184,6 +190,7 @@ impl Child {
                 reply => break reply,
             }
         };
+        self.has_started = true;
         match reply {
             Ok(line) => serde_json::from_str(&line)
                 .map_err(|error| HostError::Harness(format!("reply `{line}`: {error}"))),

@@ -430,7 +430,7 @@ where
         Ok(mapped.saturating_sub(aside))
     }
 
-    fn strange_files(&mut self) -> Result<Vec<String>, HostError> {
+    fn strange_files(&mut self) -> Result<Option<Vec<String>>, HostError> {
         let root = |config: &Config| PathBuf::from(config.global.root_path().to_string());
         let prefix = self.config.global.prefix.to_string();
         Ok(census::strange_files(&prefix, &root(&self.config), &root(&Config::default()))?)

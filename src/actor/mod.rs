@@ -454,13 +454,13 @@ pub trait Host {
     /// If the answer did not arrive.
     fn mapped_objects(&mut self) -> Result<usize, HostError>;
 
-    /// Files that are open or mapped and lie outside of the domain, or have another prefix, where
-    /// the host can tell.
+    /// Files that the domain must not have: outside of it, or with another prefix; `None` where
+    /// the host cannot tell or there are none at all.
     ///
     /// # Errors
     /// If the answer did not arrive.
-    fn strange_files(&mut self) -> Result<Vec<String>, HostError> {
-        Ok(Vec::new())
+    fn strange_files(&mut self) -> Result<Option<Vec<String>>, HostError> {
+        Ok(None)
     }
 
     /// Lets threads of this process talk to each other as they like, on a service that nobody

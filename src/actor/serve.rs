@@ -7,15 +7,12 @@ use std::{
     io::{self, BufRead, Write},
     os::unix::fs::FileExt,
     path::{Path, PathBuf},
-    time::Instant,
 };
 
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Action, ActionKind, Damage, Host, HostError, Key, Observation,
-    child::START_UP,
-    iox,
+    Action, ActionKind, Damage, Host, HostError, Key, Observation, iox,
     presence::Aftermath,
     sabotage::{Sabotage, Saboteur},
     tracee::between_marks,
@@ -68,7 +65,7 @@ pub enum Request {
     Audit,
     /// Count the shared-memory objects that are mapped.
     MappedObjects,
-    /// Name the files that are open or mapped and do not belong to the domain.
+    /// Name the files that the domain must not have.
     StrangeFiles,
     /// Look what there is once everything was dropped.
     Aftermath,
@@ -98,7 +95,7 @@ pub enum Reply {
     /// To [`Request::MappedObjects`].
     Mapped(usize),
     /// To [`Request::StrangeFiles`].
-    Strange(Vec<String>),
+    Strange(Option<Vec<String>>),
     /// To [`Request::Aftermath`].
     Looked(Option<Aftermath>),
     /// To [`Request::Census`].
@@ -179,14 +176,12 @@ pub struct Note {
 }
 
 /// Looks whether a flight recorder goes on being written: every call says whether it was since
-/// the call before. Until something is written its process may have yet to start, which
-/// says nothing about iceoryx2.
+/// the call before.
 pub fn pulse(path: &Path) -> impl FnMut() -> bool {
-    let (mut last, asked) = (Vec::new(), Instant::now());
+    let mut last = Vec::new();
     move || {
         let now = std::fs::read(path).unwrap_or_default();
-        let may_be_starting = now.is_empty() && asked.elapsed() < START_UP;
-        std::mem::replace(&mut last, now) != last || may_be_starting
+        std::mem::replace(&mut last, now) != last
     }
 }
 

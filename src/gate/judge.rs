@@ -155,8 +155,8 @@ impl<'a> Judge<'a> {
     /// # Errors
     /// If the harness fails; what iceoryx2 does is in the ruling.
     pub fn rule(&mut self, brief: &Brief) -> Result<Ruling, HostError> {
-        // A comparison takes two runs, each of which may get on slowly.
-        let deadline = brief.deadline * 2 * MOST_DEADLINES + SLACK;
+        // A comparison takes two runs, each of which may get on slowly and then not at all.
+        let deadline = brief.deadline * 2 * (MOST_DEADLINES + 1) + SLACK;
         let ruling: Result<Ruling, HostError> =
             self.child.converse(brief, deadline, self.interrupted)?;
         ruling

@@ -193,7 +193,15 @@ impl Trial<'_> {
                 self.once(Promise::ServiceIsListedWithItsNodes, what, times)
             }
             Event::PortListed(Err(error)) => {
-                let breach = broken(Promise::CreateAndOpen, "a port", error);
+                // There are no more than may be.
+                let promise = if judge::names(error, "ExceedsMaxSupportedClients") {
+                    Promise::ClientLimit
+                } else if judge::names(error, "ExceedsMaxSupportedServers") {
+                    Promise::ServerLimit
+                } else {
+                    Promise::CreateAndOpen
+                };
+                let breach = broken(promise, "a port", error);
                 Err(("create a port while others do".to_owned(), breach))
             }
             Event::PortListed(times) => {

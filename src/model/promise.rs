@@ -171,7 +171,7 @@ promises! {
     SettingsAreKept = "settings-are-kept", Documented, "service/builder/request_response.rs adjust_configuration_to_meaningful_values; service/static_config/request_response.rs; port/client.rs and port/server.rs initial_max_slice_len, backpressure_strategy, max_active_requests":
         "the service and its ports report the settings they were created with, a limit of 0 as 1";
     FilesStayInTheDomain = "files-stay-in-the-domain", Documented, "config.rs Global::prefix, Global::root_path":
-        "all files created at runtime carry the prefix of the config and lie below its root path, so that domains on one machine stay apart";
+        "all files created at runtime have the prefix of the config in their names, and lie below its root path unless they are shared memory";
     NothingIsLeftBehind = "nothing-is-left-behind", Documented, "FAQ: How To Define Custom Data Types":
         "when everything is dropped no file, shared memory, descriptor or mapping is left";
     UnusedMemoryIsReleased = "unused-memory-is-released", Documented, "FAQ: How To Define Custom Data Types (the cleanup removes always all unused resources)":

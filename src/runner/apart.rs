@@ -110,13 +110,14 @@ impl Host for ApartHost<'_> {
         Ok(sum)
     }
 
-    fn strange_files(&mut self) -> Result<Vec<String>, HostError> {
-        let mut all = Vec::new();
+    fn strange_files(&mut self) -> Result<Option<Vec<String>>, HostError> {
+        let mut all = None;
         // The others may not know the question.
         for own in &self.own {
             let Some(child) = self.participants.get_mut(own) else { continue };
             match child.ask(&Request::StrangeFiles, self.deadline, self.interrupted)? {
-                Reply::Strange(names) => all.extend(names),
+                Reply::Strange(None) => {}
+                Reply::Strange(Some(names)) => all.get_or_insert_with(Vec::new).extend(names),
                 other => return Err(HostError::Harness(format!("unexpected reply {other:?}"))),
             }
         }

@@ -188,11 +188,11 @@ fn at_the_first_step(then: &str) -> Executable {
 fn a_child_that_has_yet_to_start_does_not_hang() {
     let script = r#"read -r request
         recorder=${request#*'"flight_recorder":"'}
-        sleep 0.3
+        sleep 1
         echo '{"position":{"step":0},"action":"the first step"}' > "${recorder%%'"'*}"
         exit 3"#;
     let mut runner =
-        Runner::new(program("sh", &["-c", script])).with_deadline(Duration::from_millis(20));
+        Runner::new(program("sh", &["-c", script])).with_deadline(Duration::from_millis(300));
     let judgement = runner.judge(&one_join(), Layout::Together, false).unwrap();
     let End::Stopped { error, .. } = judgement.outcome.end else { panic!() };
     assert_eq!(error, HostError::Crashed("exited with 3".to_owned()));

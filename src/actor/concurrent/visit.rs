@@ -6,7 +6,7 @@ use std::{
     thread,
 };
 
-use iceoryx2::prelude::*;
+use iceoryx2::{node::NodeState, prelude::*};
 
 use super::{EndOnPanic, Event, GLANCE, Log, Pulse, Setting, Share, Who, crashed};
 use crate::{
@@ -137,16 +137,27 @@ where
                 let pattern = MessagingPattern::RequestResponse;
                 let exists = S::does_exist(service, config, pattern).map_err(|e| format!("{e:?}"));
                 log.push(Event::Exists(exists));
-                log.push(Event::NodeListed(times_listed(factory, node)));
+                // What becomes of services that threads open with one node is known.
+                if seat.is_some() {
+                    log.push(Event::NodeListed(times_listed(factory, node)));
+                }
             }
-            // Afterwards those with a port are among themselves.
-            let ports = if turn + 1 < traffic.visits { 1 } else { traffic.visits };
-            for n in (0..ports).take_while(|_| seat.is_some() && !board.is_over()) {
-                if let Some(seat) = seat {
+            if let Some(seat) = seat {
+                // Afterwards those with a port are among themselves.
+                let ports = if turn + 1 < traffic.visits { 1 } else { traffic.visits };
+                for n in 0..ports {
                     let seats = traffic.clients + traffic.servers;
                     board.wait_a_moment(&board.seated, (turn + n + 1) * seats, POLITENESS);
-                    log.push(Event::PortListed(with_port(factory, seat)));
+                    let listed = with_port(factory, seat);
+                    let is_wrong = listed != Ok(1);
+                    log.push(Event::PortListed(listed));
                     board.advance();
+                    if is_wrong {
+                        board.end();
+                    }
+                    if board.is_over() {
+                        break;
+                    }
                 }
             }
         }
@@ -160,7 +171,7 @@ where
     log
 }
 
-/// How often a service names a node among those that have it open.
+/// How often a service names a node as one that is alive and has it open.
 fn times_listed<S, Req, Res>(
     factory: &version::Factory<S, Req, Res>,
     node: &Node<S>,
@@ -173,7 +184,8 @@ where
     let mut times = 0;
     factory
         .nodes(|state| {
-            times += usize::from(state.node_id() == node.id());
+            let is_alive = matches!(state, NodeState::Alive(_));
+            times += usize::from(is_alive && state.node_id() == node.id());
             CallbackProgression::Continue
         })
         .map_err(|e| format!("{e:?}"))?;

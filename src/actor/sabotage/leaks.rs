@@ -130,12 +130,12 @@ impl Trick for Hoarder {
 struct Misnamer;
 
 impl Trick for Misnamer {
-    fn strange_files(&mut self, stage: &mut Stage<'_>) -> Result<Vec<String>, HostError> {
-        let mut all = stage.host.strange_files()?;
+    fn strange_files(&mut self, stage: &mut Stage<'_>) -> Result<Option<Vec<String>>, HostError> {
+        let Some(mut all) = stage.host.strange_files()? else { return Ok(None) };
         let ports = stage.scene.clients.values().chain(stage.scene.servers.values());
         let grown = ports.filter(|port| port.growths > 0).count();
         all.extend((0..grown).map(|n| format!("iox2_{n}.connection")));
-        Ok(all)
+        Ok(Some(all))
     }
 }
 

@@ -131,8 +131,8 @@ trait Trick {
         stage.host.mapped_objects()
     }
 
-    /// Names what is open or mapped and does not belong to the domain.
-    fn strange_files(&mut self, stage: &mut Stage<'_>) -> Result<Vec<String>, HostError> {
+    /// Names the files that the domain must not have.
+    fn strange_files(&mut self, stage: &mut Stage<'_>) -> Result<Option<Vec<String>>, HostError> {
         stage.host.strange_files()
     }
 }
@@ -287,7 +287,7 @@ impl Host for Saboteur {
         trick.mapped_objects(&mut stage)
     }
 
-    fn strange_files(&mut self) -> Result<Vec<String>, HostError> {
+    fn strange_files(&mut self) -> Result<Option<Vec<String>>, HostError> {
         let (trick, mut stage) = self.act(Key::default());
         trick.strange_files(&mut stage)
     }

@@ -175,6 +175,12 @@ fn whoever_comes_and_goes_has_the_service_while_it_is_open() {
         assert_eq!(log(Event::PortListed(Ok(wrong))), Some(Promise::PortCounts));
     }
     assert_eq!(log(Event::PortListed(error())), Some(Promise::CreateAndOpen));
+    for (error, promise) in [
+        ("ExceedsMaxSupportedClients", Promise::ClientLimit),
+        ("ExceedsMaxSupportedServers", Promise::ServerLimit),
+    ] {
+        assert_eq!(log(Event::PortListed(Err(error.to_owned()))), Some(promise));
+    }
 }
 
 #[test]

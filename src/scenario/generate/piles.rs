@@ -373,20 +373,26 @@ pub(super) fn bequest() -> BoxedStrategy<Vec<Step>> {
 /// Somebody's new port grows, now and then until the names of its segments have three digits, and
 /// is killed.
 pub(super) fn killed_full_grown() -> BoxedStrategy<Vec<Step>> {
-    let times = prop_oneof![3 => 1..24_usize, 1 => 100..120_usize];
-    let strategy = select(vec![Allocation::BestFit, Allocation::PowerOfTwo]);
-    (any::<bool>(), (index(), index()), strategy, length(), times)
-        .prop_map(|(of_client, (participant, by), strategy, len, times)| {
+    let any_dynamic = select(vec![Allocation::BestFit, Allocation::PowerOfTwo]);
+    let growths = prop_oneof![
+        2 => (any_dynamic, 1..24_usize),
+        1 => (Just(Allocation::BestFit), 100..120_usize),
+    ];
+    (any::<bool>(), (index(), index()), length(), growths)
+        .prop_map(|(of_client, (participant, by), len, (strategy, times))| {
             let form = LoanForm::WriteFromSlice;
             let lengths = (1..=times).map(|n| len + n * GROWS_BY);
             let mut steps = Vec::new();
+            // There may be as many ports as there can be.
             if of_client {
+                steps.push(Step::DropClient { client: -1 });
                 steps.push(Step::create_client(participant, strategy, 0));
                 steps.extend(lengths.flat_map(|len| {
                     let loan = Step::LoanRequest { client: -1, len, form };
                     [loan, Step::DropRequest { request: -1 }]
                 }));
             } else {
+                steps.push(Step::DropServer { server: -1 });
                 steps.push(Step::create_server(participant, strategy, 0, 1));
                 steps.extend(request(0, 1));
                 steps.push(Step::ReceiveRequest { server: -1 });
