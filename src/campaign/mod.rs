@@ -287,7 +287,9 @@ impl Campaign<'_> {
         let mut runner = self.new_runner();
         let runner = &mut runner;
         for (name, scenario) in fixtures()? {
-            for layout in [Layout::Together, Layout::Apart] {
+            // Who is alone is so in either.
+            let apart = Some(Layout::Apart).filter(|_| scenario.has_company());
+            for layout in [Layout::Together].into_iter().chain(apart) {
                 if self.is_over() {
                     return Ok(());
                 }

@@ -162,6 +162,13 @@ impl Scenario {
         matches!(self.all_steps().find(first), Some(Step::RunShort { .. }))
     }
 
+    /// Whether more than one participant may join.
+    #[must_use]
+    pub fn has_company(&self) -> bool {
+        let joins = self.all_steps().filter(|step| matches!(step, Step::Join { .. }));
+        joins.take(2).count() > 1
+    }
+
     fn has(&self, is_one: impl Fn(&Step) -> bool) -> bool {
         let repeated = self.repeat.iter().flat_map(|repeat| &repeat.steps);
         self.steps.iter().chain(repeated).any(is_one)
