@@ -157,3 +157,21 @@ fn nobody_runs_short_where_they_share_a_process_or_something_else_is_announced_l
     assert_eq!(skipped(Layout::Apart, &[short, hold, loan(9), JOIN]), 1);
     assert_eq!(skipped(Layout::Apart, &[short]), 1, "nothing comes after it");
 }
+
+/// Whoever comes first makes a file of the domain, and a runner has one for many scenarios.
+#[cfg(iox2_at_least_0_10)]
+#[test]
+fn who_runs_short_first_is_the_first_in_its_domain_after_other_scenarios_as_well() {
+    if cannot_run_short() {
+        return;
+    }
+    let quirks = iox2_gauntlet::campaign::active_quirks().unwrap();
+    let quirk = quirks.iter().find(|quirk| quirk.id == "short-first-node-blocks-domain").unwrap();
+    let mut runner = strict_runner();
+    for _ in 0..2 {
+        let joined = Scenario::of_steps(vec![JOIN, JOIN]);
+        assert!(runner.judge(&joined, Layout::Apart, false).unwrap().outcome.end.is_kept());
+        let judged = runner.judge(&quirk.scenario, Layout::Apart, false).unwrap();
+        assert_eq!(judged.outcome.end.promise(), Some(quirk.promise));
+    }
+}
