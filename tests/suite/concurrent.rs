@@ -66,7 +66,7 @@ fn whoever_opens_a_service_has_it_however_many_let_it_go() {
     for variant in VARIANTS {
         // Each with a node of their own: what becomes of those that share one is known.
         let traffic = Concurrent {
-            visits: if variant == Variant::Ipc { 400 } else { 50 },
+            visits: if variant == Variant::Ipc { 400 } else { 100 },
             requests: 0,
             clients: 3,
             servers: 3,
