@@ -24,7 +24,7 @@ use super::{
 };
 use crate::{
     payload::{self, MessageId},
-    sandbox::census,
+    sandbox::{census, strangers},
     scenario::{Concurrent, OpenMode, Payloads, Settings},
 };
 
@@ -433,7 +433,7 @@ where
     fn strange_files(&mut self) -> Result<Option<Vec<String>>, HostError> {
         let root = |config: &Config| PathBuf::from(config.global.root_path().to_string());
         let prefix = self.config.global.prefix.to_string();
-        Ok(census::strange_files(&prefix, &root(&self.config), &root(&Config::default()))?)
+        Ok(strangers::strange_files(&prefix, &root(&self.config), &root(&Config::default()))?)
     }
 
     fn open_aside(&mut self) {

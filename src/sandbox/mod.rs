@@ -18,6 +18,7 @@
 
 pub mod census;
 pub mod clean;
+pub mod strangers;
 
 use std::{
     fmt, fs, io,
