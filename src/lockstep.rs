@@ -24,6 +24,7 @@
 
 mod overlap;
 mod shortage;
+mod whole;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -36,7 +37,7 @@ use crate::{
     actor::{Action, Damage, Host, HostError, Key, Observation, overlap::Hold, shortage::Shortage},
     coverage::{Cell, Checks, Coverage, InFlight, Occasion, Situation, Whole},
     model::{
-        LeftBehind, Model, MostMapped, Prediction, Promise, Promises, Switch, concurrent,
+        LeftBehind, Model, Prediction, Promise, Promises, Switch, concurrent,
         judge::{self, Breach, Judged},
     },
     scenario::{Concurrent, Moment, Nth, Scenario, SettleOrder, Step, full_load},
@@ -385,61 +386,6 @@ impl Run<'_> {
         known
     }
 
-    /// Every port is there now.
-    fn check_domain(&mut self, position: Position) -> Result<(), End> {
-        let action =
-            || "look at all files of the domain and all that are open or mapped".to_owned();
-        let stopped = |error| End::Stopped { position, action: action(), error };
-        let Some(strange) = self.host.strange_files().map_err(stopped)? else { return Ok(()) };
-        let promise = Promise::FilesStayInTheDomain;
-        if !strange.is_empty() {
-            let expected = "files with the prefix, below the root path or shared memory".to_owned();
-            let breach = Breach { promise, expected, observed: strange.join(", ") };
-            return Err(End::Broken { position, action: action(), breach });
-        }
-        let in_flight = InFlight::from(self.model.messages_in_flight());
-        let step = Occasion::Whole(Whole::MappedMemory);
-        self.checks.note(Situation { step, strategy: None, in_flight }, Promises::of(&[promise]));
-        Ok(())
-    }
-
-    /// All messages are small and new now: segments of earlier growths are unused.
-    fn check_mapped_objects(&mut self, position: Position) -> Result<(), End> {
-        // In any of the states iceoryx2 may be in.
-        let all: Option<Vec<MostMapped>> = self.states().map(Model::most_mapped_objects).collect();
-        let limit = |bound: &MostMapped| bound.tolerated.map_or(bound.most, |(_, limit)| limit);
-        let Some(MostMapped { most, tolerated }) =
-            all.and_then(|all| all.into_iter().max_by_key(limit))
-        else {
-            return Ok(());
-        };
-        let action = || "count mapped shared memory".to_owned();
-        let mapped = self.host.mapped_objects().map_err(|error| End::Stopped {
-            position,
-            action: action(),
-            error,
-        })?;
-        let promise = Promise::UnusedMemoryIsReleased;
-        if mapped <= most {
-            let in_flight = InFlight::from(self.model.messages_in_flight());
-            let step = Occasion::Whole(Whole::MappedMemory);
-            self.checks
-                .note(Situation { step, strategy: None, in_flight }, Promises::of(&[promise]));
-        } else if let Some((switch, limit)) = tolerated
-            && mapped <= limit
-        {
-            *self.sightings.entry(switch).or_default() += 1;
-        } else {
-            let breach = Breach {
-                promise,
-                expected: format!("at most {most} mapped objects"),
-                observed: mapped.to_string(),
-            };
-            return Err(End::Broken { position, action: action(), breach });
-        }
-        Ok(())
-    }
-
     fn settle(&mut self, order: SettleOrder) -> Result<(), End> {
         let mut left = self.model.leftovers();
         match order {
@@ -459,26 +405,6 @@ impl Run<'_> {
             self.take(Position::Settle(actions), &action)?;
             actions += 1;
         }
-        Ok(())
-    }
-
-    /// Whoever comes after finds nothing in the way.
-    fn aftermath(&mut self) -> Result<(), End> {
-        let position = Position::Aftermath;
-        let action = || "look for the service and create it again".to_owned();
-        let stopped = |error| End::Stopped { position, action: action(), error };
-        let Some(aftermath) = self.host.aftermath().map_err(stopped)? else { return Ok(()) };
-        judge::judge_aftermath(&aftermath).map_err(|breach| End::Broken {
-            position,
-            action: action(),
-            breach,
-        })?;
-        let step = Occasion::Whole(Whole::Aftermath);
-        let situation = Situation { step, strategy: None, in_flight: InFlight::None };
-        self.checks.note(
-            situation,
-            Promises::of(&[Promise::ServiceEndsWithItsUsers, Promise::ServicesAreToldApart]),
-        );
         Ok(())
     }
 }
