@@ -38,6 +38,9 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// ... and so many looks at it: on a busy machine time passes without any.
 const LOOKS: usize = 20_000;
 
+/// How often whoever is about to create a port looks whether others are as far.
+const LOOKS_FOR_OTHERS: usize = 5000;
+
 /// How long the other threads have to come to their end when one has given up.
 const GRACE: Duration = Duration::from_millis(500);
 
@@ -220,11 +223,12 @@ impl Board {
         }
     }
 
-    /// Waits a little for as many to come here: the closer together they go on, the better.
-    fn wait_a_moment(&self, come: &AtomicUsize, all: usize, patience: usize) {
-        come.fetch_add(1, Ordering::AcqRel);
-        for _ in 0..patience {
-            if come.load(Ordering::Acquire) >= all {
+    /// Waits a little until so many have come to create a port, counted from the first: the closer
+    /// together they go on, the better.
+    fn meet_before_a_port(&self, all: usize) {
+        self.seated.fetch_add(1, Ordering::AcqRel);
+        for _ in 0..LOOKS_FOR_OTHERS {
+            if self.seated.load(Ordering::Acquire) >= all {
                 return;
             }
             std::hint::spin_loop();

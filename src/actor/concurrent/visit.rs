@@ -2,6 +2,7 @@
 //! first, and somebody else the last.
 
 use std::{
+    ops::Range,
     sync::mpsc::{RecvTimeoutError, channel},
     thread,
 };
@@ -21,9 +22,6 @@ use crate::{
 
 /// To look takes time, in which nobody comes or goes.
 const LOOKS_EVERY: usize = 8;
-
-/// How often whoever is about to create a port looks whether others are as far.
-const POLITENESS: usize = 5000;
 
 /// A port there is room for.
 #[derive(Debug, Clone, Copy)]
@@ -145,20 +143,7 @@ where
             if let Some(seat) = seat {
                 // Afterwards those with a port are among themselves.
                 let ports = if turn + 1 < traffic.visits { 1 } else { traffic.visits };
-                for n in 0..ports {
-                    let seats = traffic.clients + traffic.servers;
-                    board.wait_a_moment(&board.seated, (turn + n + 1) * seats, POLITENESS);
-                    let listed = with_port(factory, seat);
-                    let is_wrong = listed != Ok(1);
-                    log.push(Event::PortListed(listed));
-                    board.advance();
-                    if is_wrong {
-                        board.end();
-                    }
-                    if board.is_over() {
-                        break;
-                    }
-                }
+                log.extend(with_ports(setting, factory, seat, turn..turn + ports));
             }
         }
         let is_refused = opened.is_err();
@@ -190,6 +175,37 @@ where
         })
         .map_err(|e| format!("{e:?}"))?;
     Ok(times)
+}
+
+/// Creates a port and drops it again, for each of these turns at the same moment as the others,
+/// until one goes wrong.
+fn with_ports<S, Req, Res>(
+    setting: &Setting,
+    factory: &version::Factory<S, Req, Res>,
+    seat: Seat,
+    turns: Range<usize>,
+) -> Vec<Event>
+where
+    S: Service,
+    Req: Payload + ?Sized,
+    Res: Payload + ?Sized,
+{
+    let Setting { board, traffic, .. } = setting;
+    let seats = traffic.clients + traffic.servers;
+    let mut log = Vec::new();
+    for turn in turns {
+        board.meet_before_a_port((turn + 1) * seats);
+        let listed = with_port(factory, seat);
+        if listed != Ok(1) {
+            board.end();
+        }
+        log.push(Event::PortListed(listed));
+        board.advance();
+        if board.is_over() {
+            break;
+        }
+    }
+    log
 }
 
 /// Creates a port and drops it again; how often the service lists it meanwhile.

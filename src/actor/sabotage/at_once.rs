@@ -11,6 +11,19 @@ use crate::{
     scenario::Concurrent,
 };
 
+/// Lets the threads do what they are to do, and changes the first event of a kind.
+macro_rules! alters {
+    ($event:pat => $change:expr) => {
+        || {
+            alter(|event| {
+                let $event = event else { return false };
+                $change;
+                true
+            })
+        }
+    };
+}
+
 pub(super) static ALL: &[Sabotage] = &[
     Sabotage {
         id: "concurrent-response-is-lost",
@@ -42,141 +55,61 @@ pub(super) static ALL: &[Sabotage] = &[
         id: "concurrent-request-arrives-disconnected",
         breaks: Promise::ActiveRequestConnection,
         what: "a request that threads send at the same time as others says nobody waits for it",
-        trick: || {
-            alter(|event| match event {
-                Event::Waiting(_, waits) => {
-                    *waits = false;
-                    true
-                }
-                _ => false,
-            })
-        },
+        trick: alters!(Event::Waiting(_, waits) => *waits = false),
     },
     Sabotage {
         id: "concurrent-request-stays-connected",
         breaks: Promise::PendingResponseConnection,
         what: "a request that threads send at the same time as others stays connected for ever",
-        trick: || {
-            alter(|event| match event {
-                Event::LetGo(_, connected) => {
-                    *connected = true;
-                    true
-                }
-                _ => false,
-            })
-        },
+        trick: alters!(Event::LetGo(_, connected) => *connected = true),
     },
     Sabotage {
         id: "concurrent-loan-beyond-the-limit",
         breaks: Promise::LoanLimit,
         what: "threads that loan at the same time get one request more than there may be",
-        trick: || {
-            alter(|event| match event {
-                Event::Rushed(_, granted, _) => {
-                    *granted += 1;
-                    true
-                }
-                _ => false,
-            })
-        },
+        trick: alters!(Event::Rushed(_, granted, _) => *granted += 1),
     },
     Sabotage {
         id: "loans-and-drops-at-once-exceed-the-limit",
         breaks: Promise::LoanLimit,
         what: "threads that loan and drop as fast as they can have one request too many for a moment",
-        trick: || {
-            alter(|event| match event {
-                Event::Scrambled(most, _) => {
-                    *most += 100;
-                    true
-                }
-                _ => false,
-            })
-        },
+        trick: alters!(Event::Scrambled(most, _) => *most += 100),
     },
     Sabotage {
         id: "response-another-thread-drops-counts-on",
         breaks: Promise::LoanLimit,
         what: "a loaned response that another thread drops is not given back",
-        trick: || {
-            alter(|event| match event {
-                Event::HandedOn(granted, _) => {
-                    *granted -= 1;
-                    true
-                }
-                _ => false,
-            })
-        },
+        trick: alters!(Event::HandedOn(granted, _) => *granted -= 1),
     },
     Sabotage {
         id: "service-that-is-open-does-not-exist",
         breaks: Promise::ServiceIsListedWithItsNodes,
         what: "while others open a service and let it go it is gone for somebody who has it",
-        trick: || {
-            alter(|event| match event {
-                Event::Exists(exists) => {
-                    *exists = Ok(false);
-                    true
-                }
-                _ => false,
-            })
-        },
+        trick: alters!(Event::Exists(exists) => *exists = Ok(false)),
     },
     Sabotage {
         id: "node-of-many-is-not-listed",
         breaks: Promise::ServiceIsListedWithItsNodes,
         what: "while others open a service and let it go it does not know a node that has it",
-        trick: || {
-            alter(|event| match event {
-                Event::NodeListed(times) => {
-                    *times = Ok(0);
-                    true
-                }
-                _ => false,
-            })
-        },
+        trick: alters!(Event::NodeListed(times) => *times = Ok(0)),
     },
     Sabotage {
         id: "ports-created-at-once-share-a-place",
         breaks: Promise::PortCounts,
         what: "of two ports that are created at the same time one is not listed",
-        trick: || {
-            alter(|event| match event {
-                Event::PortListed(times) => {
-                    *times = Ok(0);
-                    true
-                }
-                _ => false,
-            })
-        },
+        trick: alters!(Event::PortListed(times) => *times = Ok(0)),
     },
     Sabotage {
         id: "service-of-many-is-refused",
         breaks: Promise::CreateAndOpen,
         what: "while others open a service and let it go somebody can neither open nor create it",
-        trick: || {
-            alter(|event| match event {
-                Event::Opened(opened) => {
-                    *opened = Err("ServiceInCorruptedState".to_owned());
-                    true
-                }
-                _ => false,
-            })
-        },
+        trick: alters!(Event::Opened(opened) => *opened = Err("ServiceInCorruptedState".to_owned())),
     },
     Sabotage {
         id: "concurrent-growth-overwrites-held-data",
         breaks: Promise::HeldDataStaysIntact,
         what: "a message changes while other threads grow",
-        trick: || {
-            alter(|event| match event {
-                Event::Reread(id, mismatch) => {
-                    *mismatch = payload::check(*id, b"other bytes").err();
-                    true
-                }
-                _ => false,
-            })
-        },
+        trick: alters!(Event::Reread(id, mismatch) => *mismatch = payload::check(*id, b"other bytes").err()),
     },
 ];
 
@@ -189,7 +122,7 @@ fn remove(events: &mut Vec<Event>, is: fn(&Event) -> bool) -> bool {
     })
 }
 
-/// Lets the threads do what they are to do, and changes the first event that can be.
+/// Changes the first event that can be.
 fn alter(change: fn(&mut Event) -> bool) -> Box<dyn Trick> {
     tamper(move |events| events.iter_mut().any(change))
 }

@@ -374,33 +374,24 @@ pub(super) fn bequest() -> BoxedStrategy<Vec<Step>> {
 /// is killed.
 pub(super) fn killed_full_grown() -> BoxedStrategy<Vec<Step>> {
     let any_dynamic = select(vec![Allocation::BestFit, Allocation::PowerOfTwo]);
-    let growths = prop_oneof![
+    let grown = prop_oneof![
         2 => (any_dynamic, 1..24_usize),
         1 => (Just(Allocation::BestFit), 100..120_usize),
     ];
-    (any::<bool>(), (index(), index()), length(), growths)
+    (any::<bool>(), (index(), index()), length(), grown)
         .prop_map(|(of_client, (participant, by), len, (strategy, times))| {
-            let form = LoanForm::WriteFromSlice;
-            let lengths = (1..=times).map(|n| len + n * GROWS_BY);
-            let mut steps = Vec::new();
             // There may be as many ports as there can be.
-            if of_client {
-                steps.push(Step::DropClient { client: -1 });
-                steps.push(Step::create_client(participant, strategy, 0));
-                steps.extend(lengths.flat_map(|len| {
-                    let loan = Step::LoanRequest { client: -1, len, form };
-                    [loan, Step::DropRequest { request: -1 }]
-                }));
+            let mut steps = if of_client {
+                let create = Step::create_client(participant, strategy, 0);
+                vec![Step::DropClient { client: -1 }, create]
             } else {
-                steps.push(Step::DropServer { server: -1 });
-                steps.push(Step::create_server(participant, strategy, 0, 1));
+                let create = Step::create_server(participant, strategy, 0, 1);
+                let mut steps = vec![Step::DropServer { server: -1 }, create];
                 steps.extend(request(0, 1));
                 steps.push(Step::ReceiveRequest { server: -1 });
-                steps.extend(lengths.flat_map(|len| {
-                    let loan = Step::LoanResponse { active: -1, len, form };
-                    [loan, Step::DropLoanedResponse { response: -1 }]
-                }));
-            }
+                steps
+            };
+            steps.extend(growths(of_client, -1, GROWS_BY + len, times));
             steps.push(Step::Kill { participant, by });
             steps
         })
@@ -410,21 +401,22 @@ pub(super) fn killed_full_grown() -> BoxedStrategy<Vec<Step>> {
 /// A port that grows again and again.
 pub(super) fn much_growth() -> BoxedStrategy<Vec<Step>> {
     (any::<bool>(), index(), length(), 1..24_usize)
-        .prop_map(|(of_client, port, len, times)| {
-            let form = LoanForm::WriteFromSlice;
-            let lengths = (0..times).map(|n| len + n * GROWS_BY);
-            let turns = lengths.map(|len| {
-                if of_client {
-                    let loan = Step::LoanRequest { client: port, len, form };
-                    [loan, Step::DropRequest { request: -1 }]
-                } else {
-                    let loan = Step::LoanResponse { active: port, len, form };
-                    [loan, Step::DropLoanedResponse { response: -1 }]
-                }
-            });
-            turns.flatten().collect::<Vec<_>>()
-        })
+        .prop_map(|(of_client, port, len, times)| growths(of_client, port, len, times).collect())
         .boxed()
+}
+
+/// Loans of a client or for an active request, each longer than the one before, and dropped.
+fn growths(of_client: bool, of: Nth, len: usize, times: usize) -> impl Iterator<Item = Step> {
+    let form = LoanForm::WriteFromSlice;
+    (0..times).flat_map(move |n| {
+        let len = len + n * GROWS_BY;
+        if of_client {
+            [Step::LoanRequest { client: of, len, form }, Step::DropRequest { request: -1 }]
+        } else {
+            let loan = Step::LoanResponse { active: of, len, form };
+            [loan, Step::DropLoanedResponse { response: -1 }]
+        }
+    })
 }
 
 /// Ports that come, send something and go, one after the other, while the other side holds
