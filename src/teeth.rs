@@ -100,19 +100,18 @@ pub struct Bite {
 /// If the harness fails or is interrupted.
 pub fn show(plan: &Plan, interrupted: &Arc<AtomicBool>) -> Result<Vec<Bite>, CampaignError> {
     let known = switches(&active_quirks()?);
-    // Those that crash and hang come first: they take longest, and nobody is to wait for
-    // them in the end.
-    let let_loose = |(): &mut (), &sabotage: &&'static Sabotage| {
-        let is_hanging = sabotage.breaks == Promise::NeverHangs;
+    let hangs = |sabotage: &&'static Sabotage| sabotage.breaks == Promise::NeverHangs;
+    let let_loose = |(): &mut (), sabotage: &&'static Sabotage| {
+        let (sabotage, is_hanging) = (*sabotage, hangs(sabotage));
         let mut runner = Runner::new(plan.executable.sabotaged(sabotage))
             .with_deadline(if is_hanging { HANGING_DEADLINE } else { DEADLINE })
             .interrupted_by(Arc::clone(interrupted));
         runner.live_with(known.clone());
         let small_enough = plan.small_enough.max(if is_hanging { SMALL_ENOUGH_TO_HANG } else { 0 });
         let hunt = Hunt { plan, small_enough, sabotage, runner, interrupted };
-        Ok(Bite { sabotage, catch: hunt.catch()? })
+        Ok::<_, HostError>(Bite { sabotage, catch: hunt.catch()? })
     };
-    let mut bites = workers::each(plan.jobs, &Sabotage::all(), || Ok(()), let_loose, drop)?;
+    let mut bites = workers::each(plan.jobs, &Sabotage::all(), hangs, || Ok(()), let_loose, drop)?;
     bites.sort_by_key(|bite| (bite.sabotage.breaks, bite.sabotage.id));
     Ok(bites)
 }

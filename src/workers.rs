@@ -25,31 +25,32 @@ pub(crate) fn at_once<E: From<HostError> + Send>(
     })
 }
 
-/// Does something with each of the items, which so many workers take in turns. What became of
-/// them comes in the order of the items. Each worker begins for itself and ends with what it
-/// has after the last item.
-pub(crate) fn each<I: Sync, W, T: Send>(
+/// Does something with each of the items, which so many workers take in turns, those that `wait`
+/// first: nobody is to wait for them in the end. What became of them comes in the order of the
+/// items. Each worker begins for itself and ends with what it has after the last item.
+pub(crate) fn each<I: Sync, W, T: Send, E: From<HostError> + Send>(
     count: usize,
     items: &[I],
-    begin: impl Fn() -> Result<W, HostError> + Sync,
-    work: impl Fn(&mut W, &I) -> Result<T, HostError> + Sync,
+    wait: impl Fn(&I) -> bool,
+    begin: impl Fn() -> Result<W, E> + Sync,
+    work: impl Fn(&mut W, &I) -> Result<T, E> + Sync,
     end: impl Fn(W) + Sync,
-) -> Result<Vec<T>, HostError> {
+) -> Result<Vec<T>, E> {
+    let mut turns: Vec<_> = items.iter().enumerate().collect();
+    turns.sort_by_key(|(_, item)| !wait(item));
     let next = AtomicUsize::new(0);
     let done = Mutex::new(Vec::new());
-    at_once(count.min(items.len()), || -> Result<(), HostError> {
+    at_once(count.min(items.len()), || -> Result<(), E> {
         let mut worker = begin()?;
-        loop {
-            let turn = next.fetch_add(1, Ordering::Relaxed);
-            let Some(item) = items.get(turn) else { break };
+        while let Some(&(index, item)) = turns.get(next.fetch_add(1, Ordering::Relaxed)) {
             let result = work(&mut worker, item)?;
-            done.lock().unwrap_or_else(PoisonError::into_inner).push((turn, result));
+            done.lock().unwrap_or_else(PoisonError::into_inner).push((index, result));
         }
         end(worker);
         Ok(())
     })?;
     let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
-    done.sort_by_key(|&(turn, _)| turn);
+    done.sort_by_key(|&(index, _)| index);
     Ok(done.into_iter().map(|(_, result)| result).collect())
 }
 
@@ -68,6 +69,7 @@ mod tests {
         let twice = each(
             2,
             &items,
+            |_| false,
             || Ok(0),
             |done, &item| {
                 if item == 0 || item == 2 {
@@ -80,8 +82,20 @@ mod tests {
                 ended.fetch_add(done, Ordering::Relaxed);
             },
         );
-        assert_eq!(twice, Ok(items.iter().map(|item| 2 * item).collect()));
+        assert_eq!(twice, Ok::<_, HostError>(items.iter().map(|item| 2 * item).collect()));
         assert_eq!(ended.into_inner(), items.len());
+    }
+
+    #[test]
+    fn those_that_wait_come_first() {
+        let begun = Mutex::new(Vec::new());
+        let begin = |(): &mut (), &item: &u32| {
+            begun.lock().unwrap().push(item);
+            Ok::<_, HostError>(item)
+        };
+        let items = [1, 12, 3, 14, 5];
+        assert_eq!(each(1, &items, |&item| item > 10, || Ok(()), begin, drop), Ok(items.to_vec()));
+        assert_eq!(begun.into_inner().unwrap(), [12, 14, 1, 3, 5]);
     }
 
     #[test]
@@ -90,6 +104,9 @@ mod tests {
             if item == 7 { Err(HostError::Interrupted) } else { Ok(()) }
         };
         let items: Vec<u32> = (0..10).collect();
-        assert_eq!(each(2, &items, || Ok(()), failed, drop), Err(HostError::Interrupted));
+        assert_eq!(
+            each(2, &items, |_| false, || Ok(()), failed, drop),
+            Err(HostError::Interrupted)
+        );
     }
 }

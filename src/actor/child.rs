@@ -68,7 +68,7 @@ pub struct Child {
     process: Process,
     stdin: Option<ChildStdin>,
     replies: Receiver<String>,
-    /// It has answered once, so it is not about to start any more.
+    /// It has given a sign of life once, so it is not about to start any more.
     has_started: bool,
 }
 
@@ -184,6 +184,7 @@ impl Child {
                     return Err(HostError::Interrupted);
                 }
                 Err(RecvTimeoutError::Timeout) if started.elapsed() < most && alive() => {
+                    self.has_started = true;
                     until = Instant::now() + deadline;
                 }
                 Err(RecvTimeoutError::Timeout) if !left.is_zero() => {}

@@ -114,6 +114,7 @@ pub fn hunt(
         let found = workers::each(
             plan.jobs,
             &Vec::from_iter(1..=plan.seeds),
+            |_| false,
             || Ok(()),
             |(), &seed| hunters.with_seed(seed),
             drop,

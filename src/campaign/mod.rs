@@ -7,7 +7,7 @@ mod proofs;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fs, io,
+    fs, io, mem,
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -169,16 +169,10 @@ pub fn run(
         switches: if plan.strict { BTreeSet::new() } else { switches(&quirks) },
         tally: Mutex::new(Tally::default()),
     };
-    let mut proofs = Vec::new();
-    let done = if plan.strict { Ok(()) } else { campaign.replay_proofs(&quirks, &mut proofs) }
-        .and_then(|()| campaign.replay_fixtures())
-        .and_then(|()| campaign.generate_on_all_workers());
-    match done {
-        // What was judged until then is worth reporting.
-        Err(CampaignError::Host(HostError::Interrupted)) => {}
-        done => done?,
-    }
-    let tally = campaign.tally.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let proofs = campaign.replay_files(&quirks)?;
+    until_interrupted(campaign.generate_on_all_workers())?;
+    let mut tally = campaign.tally.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let findings = tally.findings();
     let sightings = |quirk: &Quirk| {
         quirk.switch.and_then(|switch| tally.sightings.get(&switch)).copied().unwrap_or(0)
     };
@@ -205,10 +199,18 @@ pub fn run(
         checks: tally.checks,
         unreached: Reach::of(&tally.coverage).unreached,
         coverage: tally.coverage,
-        findings: tally.findings,
+        findings,
         quirks,
         interrupted: interrupted.load(Ordering::Relaxed),
     })
+}
+
+/// What was judged until somebody interrupted it is worth reporting.
+fn until_interrupted<T: Default>(done: Result<T, CampaignError>) -> Result<T, CampaignError> {
+    match done {
+        Err(CampaignError::Host(HostError::Interrupted)) => Ok(T::default()),
+        done => done,
+    }
 }
 
 /// Running totals.
@@ -232,8 +234,8 @@ pub struct Tally {
     generated: u64,
     /// Broken promises so far.
     pub findings: Vec<Finding>,
-    /// Cases being shrunk, so that two workers do not shrink the same.
-    reserved: BTreeMap<Promise, usize>,
+    /// How often each promise was broken.
+    broken: BTreeMap<Promise, usize>,
 }
 
 /// A scenario that is being judged.
@@ -281,23 +283,6 @@ impl Campaign<'_> {
     /// Whether no further scenario is wanted.
     fn is_over(&self) -> bool {
         self.is_interrupted() || self.plan.fail_fast && !self.tally().findings.is_empty()
-    }
-
-    fn replay_fixtures(&self) -> Result<(), CampaignError> {
-        let mut runner = self.new_runner();
-        let runner = &mut runner;
-        for (name, scenario) in fixtures()? {
-            // Who is alone is so in either.
-            let apart = Some(Layout::Apart).filter(|_| scenario.has_company());
-            for layout in [Layout::Together].into_iter().chain(apart) {
-                if self.is_over() {
-                    return Ok(());
-                }
-                let judgement = runner.judge(&scenario, layout, false)?;
-                self.record(runner, Case::saved(&scenario, layout), "fixtures", &name, judgement)?;
-            }
-        }
-        Ok(())
     }
 
     fn generate_on_all_workers(&self) -> Result<(), CampaignError> {
@@ -357,9 +342,7 @@ impl Campaign<'_> {
         let Case { is_small, .. } = case;
         self.count(family, case.trial.venue().layout, &judgement);
         let Some(promise) = judgement.outcome.end.promise() else { return Ok(()) };
-        if !self.reserve(promise) {
-            return Ok(());
-        }
+        let Some(number) = self.reserve(promise) else { return Ok(()) };
         let shows_in = |trial: Trial, runner: &mut Runner, candidate: &Scenario| {
             let judged = trial.judge(runner, candidate, false).ok();
             judged.filter(|judged| judged.outcome.end.promise() == Some(promise))
@@ -388,7 +371,6 @@ impl Campaign<'_> {
         }
         small.title = scenario.title.clone();
         let end = shows(runner, &small).map_or(judgement.outcome.end, |judged| judged.outcome.end);
-        let number = self.tally().findings.iter().filter(|f| f.promise == promise).count() + 1;
         let path = self.plan.out.join("cases").join(format!("{promise}-{number}.toml"));
         let lenient = save_case(&path, &small, &end, runner, trial)?;
         let verdict = match &end {
@@ -411,18 +393,28 @@ impl Campaign<'_> {
         Ok(())
     }
 
-    /// Whether another case of this promise is wanted; if not, it is counted.
-    fn reserve(&self, promise: Promise) -> bool {
+    /// The number of the next case of this promise, if another one is wanted; if not, it is
+    /// counted.
+    fn reserve(&self, promise: Promise) -> Option<usize> {
         let mut tally = self.tally();
-        let reserved = tally.reserved.entry(promise).or_default();
-        *reserved += 1;
-        if *reserved <= CASES_PER_PROMISE {
-            return true;
+        let is_late = self.plan.fail_fast && !tally.broken.is_empty();
+        let broken = tally.broken.entry(promise).or_default();
+        *broken += 1;
+        Some(*broken).filter(|&number| !is_late && number <= CASES_PER_PROMISE)
+    }
+}
+
+impl Tally {
+    /// The findings, those that were counted only with the first of their promise.
+    fn findings(&mut self) -> Vec<Finding> {
+        let mut findings = mem::take(&mut self.findings);
+        findings.sort_by(|a, b| (a.promise, &a.case).cmp(&(b.promise, &b.case)));
+        for (&promise, &broken) in &self.broken {
+            if let Some(first) = findings.iter_mut().find(|finding| finding.promise == promise) {
+                first.times += broken.saturating_sub(CASES_PER_PROMISE);
+            }
         }
-        if let Some(finding) = tally.findings.iter_mut().find(|f| f.promise == promise) {
-            finding.times += 1;
-        }
-        false
+        findings
     }
 }
 

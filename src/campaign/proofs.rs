@@ -1,25 +1,21 @@
-//! The quirks of this release, and whether their proofs still show them.
+//! The quirks of this release, whether their proofs still show them, and the fixtures.
 
-use std::{
-    collections::BTreeSet,
-    sync::{Mutex, PoisonError},
-    time::Duration,
-};
+use std::{collections::BTreeSet, time::Duration};
 
-use super::{Campaign, CampaignError, Case};
+use super::{Campaign, CampaignError, Case, fixtures, until_interrupted};
 use crate::{
     actor::{HostError, tracee, version},
-    model::{Switch, quirk::Quirk},
-    runner::{Judgement, Runner, Venue},
-    scenario::file::ScenarioFileError,
+    model::{Promise, Switch, quirk::Quirk},
+    runner::{Judgement, Layout, Runner, Venue},
+    scenario::{Scenario, file::ScenarioFileError},
     workers,
 };
 
 /// Proofs are a few steps long; one that hangs is to cost no more than this.
 const PROOF_DEADLINE: Duration = Duration::from_secs(2);
 
-/// Proofs that are run at the same time.
-const PROOFS_AT_ONCE: usize = 4;
+/// Files that are replayed at the same time: more than there are proofs that hang.
+const FILES_AT_ONCE: usize = 8;
 
 /// The quirks of the iceoryx2 this is compiled against, but for those nobody could meet here.
 ///
@@ -74,39 +70,61 @@ fn judge_proof_once(
     runner.judge(&quirk.scenario, venue, false)
 }
 
+/// What is on file: a proof of a quirk, or a fixture in one of its layouts.
+enum OnFile<'a> {
+    Proof(&'a Quirk),
+    Fixture(&'a str, &'a Scenario, Layout),
+}
+
+impl OnFile<'_> {
+    fn hangs(&self) -> bool {
+        matches!(self, Self::Proof(quirk) if quirk.promise == Promise::NeverHangs)
+    }
+}
+
 impl Campaign<'_> {
-    /// Runs every quirk's proof strictly, several at once: those that hang only wait. A proof
-    /// of this release must show; one of another release must not.
-    pub(super) fn replay_proofs(
+    /// Runs the proofs of all quirks and all fixtures, several at once: proofs that hang only
+    /// wait. Says which of the quirks of this release still show.
+    pub(super) fn replay_files(
         &self,
         active: &[Quirk],
-        reports: &mut Vec<(Quirk, bool)>,
-    ) -> Result<(), CampaignError> {
-        let known = Mutex::new(Quirk::known()?.into_iter());
-        let shown = Mutex::new(Vec::new());
-        let next = || known.lock().unwrap_or_else(PoisonError::into_inner).next();
-        let done = workers::at_once(PROOFS_AT_ONCE, || {
-            let mut runner = self.new_runner().with_deadline(PROOF_DEADLINE);
-            while let Some(quirk) = next().filter(|_| !self.is_over()) {
-                if let Some(shows) = self.replay_proof(&mut runner, &quirk, active)? {
-                    let mut shown = shown.lock().unwrap_or_else(PoisonError::into_inner);
-                    shown.push((quirk, shows));
-                }
-            }
-            Ok(())
+    ) -> Result<Vec<(Quirk, bool)>, CampaignError> {
+        let (known, fixtures) = (Quirk::known()?, fixtures()?);
+        let proofs = known.iter().filter(|_| !self.plan.strict).map(OnFile::Proof);
+        let fixtures = fixtures.iter().flat_map(|(name, scenario)| {
+            // Who is alone is so in either.
+            let apart = Some(Layout::Apart).filter(|_| scenario.has_company());
+            let layouts = [Layout::Together].into_iter().chain(apart);
+            layouts.map(move |layout| OnFile::Fixture(name, scenario, layout))
         });
-        *reports = shown.into_inner().unwrap_or_else(PoisonError::into_inner);
-        reports.sort_by(|(a, _), (b, _)| a.id.cmp(&b.id));
-        done
+        let on_file: Vec<_> = proofs.chain(fixtures).collect();
+        let begin = || Ok((self.new_runner(), self.new_runner().with_deadline(PROOF_DEADLINE)));
+        let replay = |(patient, brisk): &mut (Runner, Runner), file: &OnFile<'_>| {
+            until_interrupted(match *file {
+                _ if self.is_over() => Ok(None),
+                OnFile::Proof(quirk) => self.replay_proof(brisk, quirk, active),
+                OnFile::Fixture(name, scenario, layout) => patient
+                    .judge(scenario, layout, false)
+                    .map_err(CampaignError::from)
+                    .and_then(|judgement| {
+                        let case = Case::saved(scenario, layout);
+                        self.record(patient, case, "fixtures", name, judgement)
+                    })
+                    .map(|()| None),
+            })
+        };
+        let shown = workers::each(FILES_AT_ONCE, &on_file, OnFile::hangs, begin, replay, drop)?;
+        Ok(shown.into_iter().flatten().collect())
     }
 
-    /// Whether the proof of a quirk of this release shows it; anything else is recorded.
+    /// Whether the proof of a quirk of this release shows it, which it must; one of another
+    /// release must not. Anything else is recorded.
     fn replay_proof(
         &self,
         runner: &mut Runner,
         quirk: &Quirk,
         active: &[Quirk],
-    ) -> Result<Option<bool>, CampaignError> {
+    ) -> Result<Option<(Quirk, bool)>, CampaignError> {
         let is_active = active.iter().any(|other| other.id == quirk.id);
         let venue = Venue::suited_to(&quirk.scenario, quirk.variant);
         // The proof of another release's quirk is a scenario like any other.
@@ -119,7 +137,7 @@ impl Campaign<'_> {
         let end = &judgement.outcome.end;
         if is_active && (end.is_kept() || end.promise() == Some(quirk.promise)) {
             self.count("proofs of quirks", venue.layout, &judgement);
-            return Ok(Some(!end.is_kept()));
+            return Ok(Some((quirk.clone(), !end.is_kept())));
         }
         let origin = format!("the proof of quirk {}", quirk.id);
         let case = Case::saved(&quirk.scenario, venue);
