@@ -430,27 +430,35 @@ impl Model {
     }
 
     /// Most shared-memory objects that may be mapped while only messages from the newest
-    /// segments exist, summed over processes; `None` if older ones may linger.
+    /// segments exist and responses that were never read, summed over processes; `None` if
+    /// others may linger.
     ///
-    /// The promise names no number. The bound is what each object needs: a static port has one
-    /// segment, a dynamic one what it grows into and what keeps count of it.
+    /// The promise names no number. The bound is what each object needs: a service has its list
+    /// of ports, a static port one segment, a dynamic one what it grows into and what keeps count
+    /// of it, each two ports that meet a connection for either direction. Responses that were
+    /// never read are where they were written, and may be in the way of newer ones. Who has read
+    /// nothing newer may keep what it read last.
     #[must_use]
     pub fn most_mapped_objects(&self) -> Option<MostMapped> {
-        let lingers = !self.stale.is_empty()
-            || self.in_flight.values().flatten().any(|request| request.orphan)
+        let ports = || self.clients.values().chain(self.servers.values());
+        let lingers = self.in_flight.values().flatten().any(|request| request.orphan)
             || self.loaned_responses.values().any(|loan| !self.active.contains_key(&loan.active))
-            || self
-                .clients
-                .values()
-                .chain(self.servers.values())
-                .any(|port| port.preallocated.is_some() || port.loses_chunks);
-        // The memory of a port: one segment, or a current one and what keeps count of them.
-        let segments = |port: &Port| if port.strategy.is_dynamic() { 2 } else { 1 };
-        let segments = self.clients.values().chain(self.servers.values()).map(segments);
-        let connections = 2 * self.clients.len() * self.servers.len();
-        // What the service and the node have.
-        let in_one_process = 2 + segments.sum::<usize>() + connections;
-        let most = self.participants.len().max(1) * in_one_process;
+            || ports().any(|port| port.preallocated.is_some())
+            // What is kept of a server that is gone goes with a receive.
+            || self.outlived.iter().any(|&client| {
+                self.clients.contains_key(&client)
+                    && self.pending.values().all(|pending| pending.client != client)
+            });
+        let owners = self.participants.keys().copied().chain(ports().map(|port| port.participant));
+        let processes: BTreeSet<Key> = match self.can_kill {
+            true => owners.collect(),
+            // They share one.
+            false => owners.take(1).collect(),
+        };
+        let unread = self.unread.values().map(|unread| unread + 1).sum::<usize>()
+            + self.in_flight.values().filter(|requests| !requests.is_empty()).count();
+        let most = unread
+            + processes.into_iter().map(|process| self.most_mapped_in(process)).sum::<usize>();
         let known = |quirk| self.quirks.contains(&quirk);
         let discarded = Some((Switch::DiscardedRequestKeepsMemory, self.unreturned.len()))
             .filter(|(quirk, count)| known(*quirk) && *count > 0);
@@ -466,6 +474,24 @@ impl Model {
         let tolerated =
             kept.into_iter().flatten().next().map(|(quirk, _)| (quirk, most + 3 * count));
         (!lingers).then_some(MostMapped { most, tolerated })
+    }
+
+    /// The same in the process of one participant.
+    fn most_mapped_in(&self, process: Key) -> usize {
+        let is_here = |port: &Port| !self.can_kill || port.participant == process;
+        let clients = self.clients.values().filter(|port| is_here(port)).count();
+        let servers = self.servers.values().filter(|port| is_here(port)).count();
+        let pairs = clients * self.servers.len() + servers * self.clients.len() - clients * servers;
+        // Who has a port has mapped the memory of its peers as well. Of one that loses chunks each
+        // segment has fewer than the one before, and so may be needed.
+        let segments = |port: &Port| match port.strategy.is_dynamic() {
+            true if port.loses_chunks => 3 + port.growths,
+            true => 2,
+            false => 1,
+        };
+        let of_clients = self.clients.values().filter(|port| is_here(port) || servers > 0);
+        let of_servers = self.servers.values().filter(|port| is_here(port) || clients > 0);
+        1 + of_clients.chain(of_servers).map(segments).sum::<usize>() + 2 * pairs
     }
 
     /// Whether every port is gone, also those that outlived their handle.
