@@ -362,6 +362,7 @@ fn occasions_in_order(promise: Promise) -> Vec<Occasion> {
             &[K::ReceiveRequest, K::ReceiveResponse]
         }
         P::SendReachesEveryServer => &[K::SendRequest, K::InspectPending],
+        P::FailedDeliveryIsAnError => &[K::SendRequest, K::SendResponse],
         P::ActiveRequestLimit => &[K::SendRequest, K::CreateClient],
         P::ActiveRequestConnection | P::DisconnectHintArrives => &[K::InspectActive],
         P::PendingResponseConnection | P::HasResponseIsTrue => &[K::InspectPending],

@@ -168,7 +168,8 @@ macro_rules! backpressure {
             $crate::scenario::Backpressure::RetryUntilDelivered => {
                 iceoryx2::prelude::BackpressureStrategy::RetryUntilDelivered
             }
-            $crate::scenario::Backpressure::DiscardData => {
+            $crate::scenario::Backpressure::DiscardData
+            | $crate::scenario::Backpressure::DiscardDataAndFail => {
                 iceoryx2::prelude::BackpressureStrategy::DiscardData
             }
         });
@@ -177,7 +178,8 @@ macro_rules! backpressure {
             $crate::scenario::Backpressure::RetryUntilDelivered => {
                 iceoryx2::prelude::UnableToDeliverStrategy::Block
             }
-            $crate::scenario::Backpressure::DiscardData => {
+            $crate::scenario::Backpressure::DiscardData
+            | $crate::scenario::Backpressure::DiscardDataAndFail => {
                 iceoryx2::prelude::UnableToDeliverStrategy::DiscardSample
             }
         });
@@ -185,6 +187,26 @@ macro_rules! backpressure {
     }};
 }
 pub(super) use backpressure;
+
+/// Whether a port may have a handler that decides what a full buffer makes of a send.
+pub const HAS_BACKPRESSURE_HANDLERS: bool = cfg!(iox2_at_least_0_9);
+
+/// The handler that goes with what to do when a buffer is full, if one does.
+macro_rules! backpressure_handler {
+    ($builder:expr, $backpressure:expr) => {{
+        #[cfg(iox2_at_least_0_9)]
+        let builder = match $backpressure.fails() {
+            true => $builder.set_backpressure_handler(|_: &iceoryx2::port::BackpressureInfo| {
+                iceoryx2::port::BackpressureAction::DiscardDataAndFail
+            }),
+            false => $builder,
+        };
+        #[cfg(not(iox2_at_least_0_9))]
+        let builder = $builder;
+        builder
+    }};
+}
+pub(super) use backpressure_handler;
 
 /// What a port says of its strategy for full buffers.
 macro_rules! reported_backpressure {
@@ -312,11 +334,12 @@ pub const BACKPRESSURE_KEY: &str =
 /// What stands behind [`BACKPRESSURE_KEY`].
 #[must_use]
 pub fn backpressure_value(strategy: Backpressure) -> &'static str {
-    match (strategy, cfg!(iox2_at_least_0_9)) {
-        (Backpressure::RetryUntilDelivered, true) => "RetryUntilDelivered",
-        (Backpressure::RetryUntilDelivered, false) => "Block",
-        (Backpressure::DiscardData, true) => "DiscardData",
-        (Backpressure::DiscardData, false) => "DiscardSample",
+    let waits = strategy == Backpressure::RetryUntilDelivered;
+    match (waits, cfg!(iox2_at_least_0_9)) {
+        (true, true) => "RetryUntilDelivered",
+        (true, false) => "Block",
+        (false, true) => "DiscardData",
+        (false, false) => "DiscardSample",
     }
 }
 
@@ -368,6 +391,10 @@ pub fn lacks(version: &semver::Version, scenario: &Scenario) -> Option<&'static 
         _ => None,
     };
     let service = &scenario.service;
+    let handlers = [service.client_backpressure, service.server_backpressure];
+    if handlers.contains(&Backpressure::DiscardDataAndFail) && !has(9) {
+        return Some("set_backpressure_handler");
+    }
     let by_key = service.client_allocation_strategy.or(service.server_allocation_strategy);
     if by_key.is_some() && !has(9) {
         return Some("client- and server-allocation-strategy in a config file");

@@ -7,7 +7,7 @@ use smallvec::{SmallVec, smallvec};
 
 use super::{
     Active, Expected, GROWTHS, Model, Port, PortDetails, Ports, Prediction, Promise,
-    SHORTEST_IMPOSSIBLE, Switch, TargetState,
+    SHORTEST_IMPOSSIBLE, Switch, Target, TargetState,
 };
 use crate::{
     actor::{Action, Key, version},
@@ -39,7 +39,7 @@ impl Model {
                 }
                 let created = Expected::PortCreated {
                     hint,
-                    backpressure: self.settings.client_backpressure,
+                    backpressure: self.settings.client_backpressure.strategy(),
                     active: active.or(Some(self.settings.max_active_requests_per_client)),
                 };
                 port_creation(
@@ -55,7 +55,7 @@ impl Model {
                 self.settings.max_servers,
                 Expected::PortCreated {
                     hint,
-                    backpressure: self.settings.server_backpressure,
+                    backpressure: self.settings.server_backpressure.strategy(),
                     active: None,
                 },
                 Promise::ServerLimit,
@@ -103,10 +103,8 @@ impl Model {
             Action::InspectService { .. } => self.predict_service(),
             Action::Kill { victim, .. } => self.predict_death(victim),
             Action::KillAmid { victim, ref doing, .. } => self.predict_death_amid(victim, doing),
-            // Sending to somebody who is gone is fine, see CT
-            // `responses_can_be_received_when_client_no_longer_exists`.
-            Action::SendResponse { .. }
-            | Action::UpdateClient { .. }
+            Action::SendResponse { response } => self.predict_send_response(response),
+            Action::UpdateClient { .. }
             | Action::UpdateServer { .. }
             | Action::HintDisconnect { .. }
             | Action::Die { .. }
@@ -294,15 +292,71 @@ impl Model {
                 Expected::Refused("ExceedsMaxActiveRequests"),
             );
         }
-        let (mut sure, mut possible) = (0, 0);
+        let (mut sure, mut possible, mut refuses, mut may_refuse) = (0, 0, false, false);
+        let mut all_unaware = true;
         for (&server, port) in &self.servers {
             match self.room_for_request(client, server) {
-                Room::No => {}
+                Room::No if port.handle => {
+                    refuses = true;
+                    all_unaware &= !self.server_knows.contains(&(server, client));
+                }
+                Room::No => may_refuse = true,
                 Room::Yes if port.handle => sure += 1,
-                Room::Yes | Room::Perhaps => possible += 1,
+                Room::Yes => possible += 1,
+                Room::Perhaps => {
+                    possible += 1;
+                    may_refuse = true;
+                }
             }
         }
-        must(Promise::SendReachesEveryServer, Expected::Sent { servers: sure..=sure + possible })
+        let sent = Expected::Sent { servers: sure..=sure + possible };
+        if !self.settings.client_backpressure.fails() {
+            return must(Promise::SendReachesEveryServer, sent);
+        }
+        let refused = Expected::Refused("UnableToDeliver");
+        if refuses {
+            let mut prediction = must(Promise::FailedDeliveryIsAnError, refused);
+            let switch = Switch::UnawareServerIsPassedOver;
+            if all_unaware && self.quirks.contains(&switch) {
+                prediction.tolerated.push((switch, sent));
+            }
+            return prediction;
+        }
+        let mut prediction = must(Promise::SendReachesEveryServer, sent);
+        prediction.allowed.extend(may_refuse.then_some(refused));
+        prediction
+    }
+
+    /// Sending to somebody who is gone is fine, see CT
+    /// `responses_can_be_received_when_client_no_longer_exists`.
+    fn predict_send_response(&self, response: Key) -> Prediction {
+        let sent = must(Promise::NeverCrashes, Expected::Done);
+        let settings = &self.settings;
+        if !settings.server_backpressure.fails() || settings.enable_safe_overflow_for_responses {
+            return sent;
+        }
+        let loan = &self.loaned_responses[&response];
+        let refused = Expected::Refused("UnableToDeliver");
+        let squeezed = self.stale.contains(&(loan.client, loan.server));
+        let target = self.pending.get(&loan.pending).map(|pending| &pending.targets);
+        let room = match target.and_then(|targets| targets.get(&loan.server)) {
+            Some(Target { queue, .. }) if queue.len() >= settings.max_response_buffer_size => {
+                let is_sure = self.active.contains_key(&loan.active)
+                    && queue.iter().all(|response| response.certain);
+                if is_sure { Room::No } else { Room::Perhaps }
+            }
+            _ => Room::Yes,
+        };
+        let mut prediction = match room {
+            Room::No => must(Promise::FailedDeliveryIsAnError, refused.clone()),
+            Room::Yes | Room::Perhaps => sent,
+        };
+        if room == Room::Perhaps {
+            prediction.allowed.push(refused);
+        } else if squeezed && self.quirks.contains(&Switch::OldResponsesFillBuffer) {
+            prediction.tolerated.push((Switch::OldResponsesFillBuffer, refused));
+        }
+        prediction
     }
 
     /// Whether a request fits into a server's buffer; with safe overflow it always does.

@@ -128,6 +128,8 @@ promises! {
         "with safe overflow a full response buffer gives up its oldest response, and only that";
     DiscardKeepsBuffered = "discard-keeps-buffered", Documented, "port/backpressure_strategy.rs":
         "without overflow and with DiscardData a full buffer keeps what it has and the new data is not delivered";
+    FailedDeliveryIsAnError = "failed-delivery-is-an-error", Documented, "port/mod.rs BackpressureAction::DiscardDataAndFail":
+        "where a handler says so, a send that a full buffer does not take is UnableToDeliver; whoever has room gets the message";
     BorrowLimit = "borrow-limit", Documented, "port/mod.rs ReceiveError::ExceedsMaxBorrows, service/static_config/request_response.rs":
         "exactly the configured number of messages can be held, one more is ExceedsMaxBorrows and nothing is lost";
     FireAndForgetDelivers = "fire-and-forget-delivers", Documented, "config.rs enable_fire_and_forget_requests; conformance: service_request_response sent_requests_from_disconnected_clients_can_be_received":

@@ -59,6 +59,9 @@ pub enum Switch {
     RecycledSlotGetsOldConnection,
     /// A request that was discarded because a server's buffer was full may be connected.
     UndeliveredRequestIsConnected,
+    /// A server with a full buffer that has not yet looked for its clients may be passed over as
+    /// if it were gone: nobody waits for it, and no handler is asked.
+    UnawareServerIsPassedOver,
     /// Loaned responses whose active request or client is gone may count against the loans of
     /// other active requests of the server.
     OrphanedLoansCount,

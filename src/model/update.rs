@@ -14,6 +14,9 @@ use crate::{
     scenario::{Strategy, is_reduced},
 };
 
+/// The error of a send that a full buffer did not take, where a handler has it fail.
+const UNDELIVERED: &str = "UnableToDeliver";
+
 impl Model {
     /// Takes over the outcome of an action. The observation must have been judged:
     /// an outcome the model did not allow leaves it in an arbitrary state.
@@ -120,11 +123,19 @@ impl Model {
                 }
             }
             Action::SendRequest { request, new } => {
-                if let Some(loan) = self.loaned_requests.remove(&request)
-                    && let Observation::Sent { servers } = observation
-                {
-                    self.unaware.remove(&loan.client);
-                    self.request_sent(new, &loan, *servers);
+                let loan = self.loaned_requests.remove(&request);
+                match (loan, observation) {
+                    (Some(loan), Observation::Sent { servers }) => {
+                        self.unaware.remove(&loan.client);
+                        self.request_sent(new, &loan, *servers);
+                    }
+                    // Who has room has it, and nobody waits for an answer.
+                    (Some(loan), Observation::Refused(error)) if error.contains(UNDELIVERED) => {
+                        self.unaware.remove(&loan.client);
+                        self.request_sent(new, &loan, 0);
+                        self.drop_pending(new);
+                    }
+                    _ => {}
                 }
             }
             Action::DropRequest { request } => {
@@ -138,7 +149,13 @@ impl Model {
             Action::SendResponse { response } => {
                 if let Some(loan) = self.loaned_responses.remove(&response) {
                     self.server_looks(loan.server);
-                    self.response_sent(&loan);
+                    match observation {
+                        Observation::Refused(_) => {
+                            self.fates.insert(loan.id, Promise::DiscardKeepsBuffered);
+                            self.discarding.insert(loan.pending);
+                        }
+                        _ => self.response_sent(&loan),
+                    }
                 }
             }
             Action::DropLoanedResponse { response } => {

@@ -26,6 +26,26 @@ pub enum Backpressure {
     RetryUntilDelivered,
     /// Drop the new data.
     DiscardData,
+    /// The same, and a handler, `BackpressureAction::DiscardDataAndFail`, has it that the send
+    /// fails. Before iceoryx2 0.9 there are no handlers, and it does not.
+    DiscardDataAndFail,
+}
+
+impl Backpressure {
+    /// What the port has as its strategy, whatever its handler does.
+    #[must_use]
+    pub fn strategy(self) -> Self {
+        match self {
+            Self::DiscardDataAndFail => Self::DiscardData,
+            strategy => strategy,
+        }
+    }
+
+    /// Whether a send that some buffer does not take fails.
+    #[must_use]
+    pub fn fails(self) -> bool {
+        self == Self::DiscardDataAndFail && crate::actor::version::HAS_BACKPRESSURE_HANDLERS
+    }
 }
 
 /// When iceoryx2 cleans up after the dead in passing, as a config file says. Where it does not,

@@ -10,8 +10,8 @@ use crate::{
         open::{self, Obtain},
         presence,
         version::{
-            self, backpressure, own_active_requests, preallocate, reported_active_requests,
-            reported_backpressure,
+            self, backpressure, backpressure_handler, own_active_requests, preallocate,
+            reported_active_requests, reported_backpressure,
         },
     },
     scenario::{OpenMode, Requirement, SettingsVia, Strategy},
@@ -107,6 +107,7 @@ where
             SettingsVia::Builder => backpressure!(builder, self.settings.client_backpressure),
             SettingsVia::ConfigFile => builder,
         };
+        let builder = backpressure_handler!(builder, self.settings.client_backpressure);
         let builder = own_active_requests!(builder, active);
         let builder = preallocate!(builder, override_request_preallocation, preallocate);
         let client = builder.create().map_err(|error| format!("{error:?}"))?;
@@ -136,6 +137,7 @@ where
             SettingsVia::Builder => backpressure!(builder, self.settings.server_backpressure),
             SettingsVia::ConfigFile => builder,
         };
+        let builder = backpressure_handler!(builder, self.settings.server_backpressure);
         let builder = preallocate!(builder, override_response_preallocation, preallocate);
         let server = builder.create().map_err(|error| format!("{error:?}"))?;
         let created = Observation::PortCreated {

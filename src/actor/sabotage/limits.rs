@@ -248,7 +248,9 @@ pub(super) static ALL: &[Sabotage] = &[
             lie(|_, _, mut truth| {
                 if let Observation::PortCreated { backpressure: Some(told), .. } = &mut truth {
                     *told = match told {
-                        Backpressure::DiscardData => Backpressure::RetryUntilDelivered,
+                        Backpressure::DiscardData | Backpressure::DiscardDataAndFail => {
+                            Backpressure::RetryUntilDelivered
+                        }
                         Backpressure::RetryUntilDelivered => Backpressure::DiscardData,
                     };
                 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Sabotage, Trick, deed, lie, scene::Scene};
+use super::{Sabotage, Trick, deed, lie, refuses, scene::Scene};
 use crate::{
     actor::{Action, Observation},
     model::Promise,
@@ -91,7 +91,7 @@ pub(super) static ALL: &[Sabotage] = &[
             lie(|scene, action, truth| {
                 let Action::ReceiveResponse { pending, .. } = action else { return truth };
                 let settings = &scene.settings;
-                let discards = settings.server_backpressure == Backpressure::DiscardData
+                let discards = settings.server_backpressure.strategy() == Backpressure::DiscardData
                     && !settings.enable_safe_overflow_for_responses;
                 let refused =
                     scene.responses.iter().find(|message| message.ousted_at.contains(pending));
@@ -106,7 +106,37 @@ pub(super) static ALL: &[Sabotage] = &[
             })
         },
     },
+    Sabotage {
+        id: "undelivered-response-is-done",
+        breaks: Promise::FailedDeliveryIsAnError,
+        what: "nobody is told that a response was not delivered",
+        trick: || {
+            lie(|_, action, truth| match action {
+                Action::SendResponse { .. } if is_undelivered(action, &truth) => Observation::Done,
+                _ => truth,
+            })
+        },
+    },
+    Sabotage {
+        id: "undelivered-request-is-sent",
+        breaks: Promise::FailedDeliveryIsAnError,
+        what: "nobody is told that a request was not delivered to everybody",
+        trick: || {
+            lie(|_, action, truth| match action {
+                Action::SendRequest { .. } if is_undelivered(action, &truth) => {
+                    Observation::Sent { servers: 0 }
+                }
+                _ => truth,
+            })
+        },
+    },
 ];
+
+/// Whether a send failed because somebody's buffer was full.
+fn is_undelivered(action: &Action, truth: &Observation) -> bool {
+    let sends = matches!(action, Action::SendRequest { .. } | Action::SendResponse { .. });
+    sends && refuses(truth, "UnableToDeliver")
+}
 
 /// Whether the message received had to be the first because the one before it was
 /// evicted.

@@ -442,6 +442,8 @@ enum Manner {
     Received,
     /// They are held until the next one has come.
     Held,
+    /// The first is held all the time, the others are received and dropped.
+    Kept,
     /// Nobody receives them: the next one takes their place.
     Evicted,
 }
@@ -463,7 +465,7 @@ fn many_growths() -> impl Strategy<Value = Scenario> {
         0..32_usize,
         8..65_usize,
         select(vec![GROWTHS / 2, GROWTHS - 1, GROWTHS, GROWTHS + 1, GROWTHS + 30]),
-        select(vec![M::Dropped, M::Received, M::Received, M::Held, M::Evicted]),
+        select(vec![M::Dropped, M::Received, M::Held, M::Kept, M::Kept, M::Evicted]),
         0..4_usize,
     );
     (small, settle(), run).prop_map(
@@ -483,7 +485,9 @@ fn many_growths() -> impl Strategy<Value = Scenario> {
             let len = hint + stride;
             let receive = Step::ReceiveRequest { server: 0 };
             let fetch = Step::ReceiveResponse { pending: 0 };
-            let drop_pending = Step::DropPending { pending: 0 };
+            // Of those that are there, the newest or the oldest.
+            let which = if matches!(manner, M::Kept) { -1 } else { 0 };
+            let drop_pending = Step::DropPending { pending: which };
             let turn = match (requests, manner) {
                 (true, M::Dropped) => {
                     vec![
@@ -491,23 +495,23 @@ fn many_growths() -> impl Strategy<Value = Scenario> {
                         Step::DropRequest { request: 0 },
                     ]
                 }
-                (true, M::Received | M::Held) => request(len)
+                (true, M::Received | M::Held | M::Kept) => request(len)
                     .into_iter()
-                    .chain([receive, Step::DropActive { active: 0 }, drop_pending])
+                    .chain([receive, Step::DropActive { active: which }, drop_pending])
                     .collect(),
                 (true, M::Evicted) => request(len).into_iter().chain([drop_pending]).collect(),
                 (false, M::Dropped) => vec![
                     Step::LoanResponse { active: 0, len, form },
                     Step::DropLoanedResponse { response: 0 },
                 ],
-                (false, M::Received | M::Held) => response(len)
+                (false, M::Received | M::Held | M::Kept) => response(len)
                     .into_iter()
-                    .chain([fetch, Step::DropResponse { response: 0 }])
+                    .chain([fetch, Step::DropResponse { response: which }])
                     .collect(),
                 (false, M::Evicted) => response(len).into(),
             };
             // What the first turn finds is what each of them leaves.
-            let is_held = matches!(manner, M::Held);
+            let is_held = matches!(manner, M::Held | M::Kept);
             if !requests || is_held {
                 steps.extend(request(1));
                 steps.push(receive);

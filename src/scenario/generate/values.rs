@@ -158,13 +158,15 @@ prop_compose! {
         server_max_loaned_responses_per_request in reduced(),
         clean_up in clean_up(),
     ) -> Settings {
-        let backpressure = |discard| if discard {
-            Backpressure::DiscardData
-        } else {
-            Backpressure::RetryUntilDelivered
-        };
+        // These are not drawn: what a seed gives is to stay the same.
         let limits = max_clients + max_servers + max_nodes + max_active_requests_per_client
             + max_loaned_requests + max_response_buffer_size;
+        let own_suffixes = limits % 6 == 0;
+        let backpressure = |discard| match discard {
+            true if limits % 2 == 0 => Backpressure::DiscardDataAndFail,
+            true => Backpressure::DiscardData,
+            false => Backpressure::RetryUntilDelivered,
+        };
         Settings {
             via, max_clients, max_servers, max_nodes, max_active_requests_per_client,
             max_loaned_requests, max_response_buffer_size,
@@ -182,8 +184,7 @@ prop_compose! {
             server_allocation_strategy,
             server_max_loaned_responses_per_request,
             clean_up,
-            // Not drawn: what a seed gives is to stay the same.
-            own_suffixes: limits % 6 == 0,
+            own_suffixes,
         }
     }
 }
