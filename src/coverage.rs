@@ -426,6 +426,7 @@ fn loads(promise: Promise, step: Occasion) -> Vec<InFlight> {
                 | P::NoResponseIsLost
                 | P::RequestOverflowEvictsOldest
                 | P::ResponseOverflowEvictsOldest
+                | P::FailedDeliveryIsAnError
                 | P::BorrowLimit
                 | P::FireAndForgetDelivers
         );

@@ -1,6 +1,6 @@
 //! What a full buffer may make of a send, where a handler decides: `BackpressureInfo` and
-//! `BackpressureAction` (iceoryx2 `port/mod.rs`). Steps of a scenario cannot hand over a
-//! function, so these are tests of their own.
+//! `BackpressureAction` (iceoryx2 `port/mod.rs`). Scenarios have one of them, with which every
+//! such send fails; what others do, and what they are told, is tested here.
 
 use std::sync::{
     Arc, Mutex,
