@@ -44,6 +44,7 @@ mod promises;
 pub mod quirk;
 mod receive;
 mod resolve;
+mod send;
 pub(crate) mod shortage;
 mod stake;
 mod update;

@@ -7,20 +7,12 @@ use smallvec::{SmallVec, smallvec};
 
 use super::{
     Active, Expected, GROWTHS, Model, Port, PortDetails, Ports, Prediction, Promise,
-    SHORTEST_IMPOSSIBLE, Switch, Target, TargetState,
+    SHORTEST_IMPOSSIBLE, Switch, TargetState,
 };
 use crate::{
     actor::{Action, Key, version},
     scenario::{OpenMode, Requirement, Strategy},
 };
-
-/// Whether a buffer takes another message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Room {
-    Yes,
-    No,
-    Perhaps,
-}
 
 pub(super) fn must(promise: Promise, expected: Expected) -> Prediction {
     Prediction { promise, allowed: smallvec![expected], tolerated: Vec::new() }
@@ -94,7 +86,7 @@ impl Model {
                 }
                 prediction
             }
-            Action::SendRequest { request, .. } => self.predict_send(request),
+            Action::SendRequest { request, .. } => self.predict_send_request(request),
             Action::ReceiveRequest { server, .. } => self.predict_receive_request(server),
             Action::ReceiveResponse { pending, .. } => self.predict_receive_response(pending),
             Action::InspectPending { pending } => self.predict_pending(pending),
@@ -282,97 +274,6 @@ impl Model {
             R::ResponsePayload(_) => Some(version::INCOMPATIBLE_RESPONSE_TYPE),
         };
         unmet.map(|error| (error, Promise::OpenChecksRequirements))
-    }
-
-    fn predict_send(&self, request: Key) -> Prediction {
-        let client = self.loaned_requests[&request].client;
-        if self.pending_of(client) >= self.clients[&client].active {
-            return must(
-                Promise::ActiveRequestLimit,
-                Expected::Refused("ExceedsMaxActiveRequests"),
-            );
-        }
-        let (mut sure, mut possible, mut refuses, mut may_refuse) = (0, 0, false, false);
-        let mut all_unaware = true;
-        for (&server, port) in &self.servers {
-            match self.room_for_request(client, server) {
-                Room::No if port.handle => {
-                    refuses = true;
-                    all_unaware &= !self.server_knows.contains(&(server, client));
-                }
-                Room::No => may_refuse = true,
-                Room::Yes if port.handle => sure += 1,
-                Room::Yes => possible += 1,
-                Room::Perhaps => {
-                    possible += 1;
-                    may_refuse = true;
-                }
-            }
-        }
-        let sent = Expected::Sent { servers: sure..=sure + possible };
-        if !self.settings.client_backpressure.fails() {
-            return must(Promise::SendReachesEveryServer, sent);
-        }
-        let refused = Expected::Refused("UnableToDeliver");
-        if refuses {
-            let mut prediction = must(Promise::FailedDeliveryIsAnError, refused);
-            let switch = Switch::UnawareServerIsPassedOver;
-            if all_unaware && self.quirks.contains(&switch) {
-                prediction.tolerated.push((switch, sent));
-            }
-            return prediction;
-        }
-        let mut prediction = must(Promise::SendReachesEveryServer, sent);
-        prediction.allowed.extend(may_refuse.then_some(refused));
-        prediction
-    }
-
-    /// Sending to somebody who is gone is fine, see CT
-    /// `responses_can_be_received_when_client_no_longer_exists`.
-    fn predict_send_response(&self, response: Key) -> Prediction {
-        let sent = must(Promise::NeverCrashes, Expected::Done);
-        let settings = &self.settings;
-        if !settings.server_backpressure.fails() || settings.enable_safe_overflow_for_responses {
-            return sent;
-        }
-        let loan = &self.loaned_responses[&response];
-        let refused = Expected::Refused("UnableToDeliver");
-        let squeezed = self.stale.contains(&(loan.client, loan.server));
-        let target = self.pending.get(&loan.pending).map(|pending| &pending.targets);
-        let room = match target.and_then(|targets| targets.get(&loan.server)) {
-            Some(Target { queue, .. }) if queue.len() >= settings.max_response_buffer_size => {
-                let is_sure = self.active.contains_key(&loan.active)
-                    && queue.iter().all(|response| response.certain);
-                if is_sure { Room::No } else { Room::Perhaps }
-            }
-            _ => Room::Yes,
-        };
-        let mut prediction = match room {
-            Room::No => must(Promise::FailedDeliveryIsAnError, refused.clone()),
-            Room::Yes | Room::Perhaps => sent,
-        };
-        if room == Room::Perhaps {
-            prediction.allowed.push(refused);
-        } else if squeezed && self.quirks.contains(&Switch::OldResponsesFillBuffer) {
-            prediction.tolerated.push((Switch::OldResponsesFillBuffer, refused));
-        }
-        prediction
-    }
-
-    /// Whether a request fits into a server's buffer; with safe overflow it always does.
-    pub(super) fn room_for_request(&self, client: Key, server: Key) -> Room {
-        let capacity = self.settings.max_active_requests_per_client;
-        let Some(queue) = self.in_flight.get(&(client, server)) else { return Room::Yes };
-        if self.settings.enable_safe_overflow_for_requests || queue.len() < capacity {
-            return Room::Yes;
-        }
-        // Requests to be discarded may or may not have been so far.
-        let kept = queue.iter().filter(|request| self.pending.contains_key(&request.pending));
-        if self.settings.enable_fire_and_forget_requests || kept.count() >= capacity {
-            Room::No
-        } else {
-            Room::Perhaps
-        }
     }
 
     fn predict_pending(&self, key: Key) -> Prediction {

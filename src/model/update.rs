@@ -7,7 +7,7 @@ use litemap::LiteMap;
 use super::{
     Active, HeldResponse, LoanedRequest, LoanedResponse, Model, Participant, Pending, Port,
     Promise, QueuedRequest, QueuedResponse, SHORTEST_IMPOSSIBLE, Switch, Target, TargetState,
-    predict::Room,
+    send::Room,
 };
 use crate::{
     actor::{Action, Key, Observation, PortId},

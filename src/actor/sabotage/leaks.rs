@@ -70,6 +70,12 @@ pub(super) static ALL: &[Sabotage] = &[
         trick: || Box::new(Hoarder),
     },
     Sabotage {
+        id: "first-segment-stays-mapped",
+        breaks: Promise::UnusedMemoryIsReleased,
+        what: "a port that has grown leaves the segment it began with mapped",
+        trick: || Box::new(Keeper),
+    },
+    Sabotage {
         id: "held-data-changes-with-growth",
         breaks: Promise::HeldDataStaysIntact,
         what: "when a port grows, a byte of what it has loaned already changes",
@@ -123,6 +129,17 @@ impl Trick for Hoarder {
         let ports = stage.scene.clients.values().chain(stage.scene.servers.values());
         let outgrown: usize = ports.map(|port| port.growths).sum();
         Ok(stage.host.mapped_objects()? + outgrown)
+    }
+}
+
+/// Counts one segment for each port that has grown.
+struct Keeper;
+
+impl Trick for Keeper {
+    fn mapped_objects(&mut self, stage: &mut Stage<'_>) -> Result<usize, HostError> {
+        let ports = stage.scene.clients.values().chain(stage.scene.servers.values());
+        let grown = ports.filter(|port| port.exists && port.growths > 0).count();
+        Ok(stage.host.mapped_objects()? + grown)
     }
 }
 
