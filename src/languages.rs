@@ -108,6 +108,10 @@ pub fn speakable(scenario: &Scenario) -> Option<Scenario> {
         return None;
     }
     let mut spoken = scenario.clone();
+    // There are no handlers.
+    let service = &mut spoken.service;
+    service.client_backpressure = service.client_backpressure.strategy();
+    service.server_backpressure = service.server_backpressure.strategy();
     spoken.steps.retain_mut(|step| match step {
         // No such methods.
         Step::UpdateClient { .. } | Step::UpdateServer { .. } => false,
@@ -236,7 +240,7 @@ fn write_host(dir: &Path) -> Result<PathBuf, CampaignError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scenario::{OpenMode, Strategy};
+    use crate::scenario::{Backpressure, OpenMode, Settings, Strategy};
 
     fn join() -> Step {
         Step::Join { how: OpenMode::default(), require: None }
@@ -247,7 +251,11 @@ mod tests {
         let long = |len| Step::LoanRequest { client: 0, len, form: LoanForm::Default };
         let kept = [join(), join(), Step::create_client(0, Strategy::BestFit, 8)];
         let steps = [&kept[..], &[Step::UpdateClient { client: 0 }, long(1 << 20), long(9)]];
-        let spoken = speakable(&Scenario::of_steps(steps.concat())).expect("it has two joins");
+        let fails = Backpressure::DiscardDataAndFail;
+        let service = Settings { client_backpressure: fails, ..Settings::default() };
+        let scenario = Scenario { service, ..Scenario::of_steps(steps.concat()) };
+        let spoken = speakable(&scenario).expect("it has two joins");
+        assert_eq!(spoken.service.client_backpressure, Backpressure::DiscardData);
         let written = Step::LoanRequest { client: 0, len: 9, form: LoanForm::WriteFromSlice };
         assert_eq!(spoken.steps, [&kept[..], &[written]].concat());
     }
@@ -255,7 +263,7 @@ mod tests {
     #[test]
     fn whoever_is_alone_speaks_to_nobody() {
         assert_eq!(speakable(&Scenario::of_steps(vec![join()])), None);
-        let words = crate::scenario::Settings { payload: Payloads::Words, ..Default::default() };
+        let words = Settings { payload: Payloads::Words, ..Default::default() };
         let scenario = Scenario { service: words, ..Scenario::of_steps(vec![join(), join()]) };
         assert_eq!(speakable(&scenario), None);
     }
