@@ -62,6 +62,9 @@ pub enum Switch {
     /// A server with a full buffer that has not yet looked for its clients may be passed over as
     /// if it were gone: nobody waits for it, and no handler is asked.
     UnawareServerIsPassedOver,
+    /// No handler has a send of a request fail: the request would stay active, and would be
+    /// received by whoever had room.
+    FailedSendLeavesRequest,
     /// Loaned responses whose active request or client is gone may count against the loans of
     /// other active requests of the server.
     OrphanedLoansCount,
@@ -186,6 +189,10 @@ pub fn steered<'a>(scenario: &'a Scenario, quirks: &BTreeSet<Switch>) -> Cow<'a,
         let service = &mut scenario.to_mut().service;
         service.client_expired_connection_buffer = default.client_expired_connection_buffer;
         service.server_expired_connection_buffer = default.server_expired_connection_buffer;
+    }
+    if quirks.contains(&Switch::FailedSendLeavesRequest) {
+        let service = &mut scenario.to_mut().service;
+        service.client_backpressure = service.client_backpressure.strategy();
     }
     if let Some(traffic) = scenario.concurrent.as_ref().filter(|traffic| traffic.visits > 0) {
         let mut traffic = traffic.clone();
