@@ -358,7 +358,7 @@ pub const HAS_OWN_ACTIVE_REQUESTS: bool = cfg!(iox2_at_least_0_10);
 /// What a scenario needs and this release of iceoryx2 does not have.
 ///
 /// ```
-/// use iox2_gauntlet::{actor::version, scenario::{Scenario, Step, Strategy}};
+/// use iox2_gauntlet::{actor::version, scenario::{Backpressure, Scenario, Step, Strategy}};
 /// use semver::Version;
 ///
 /// let mut create = Step::create_client(0, Strategy::Static, 8);
@@ -374,6 +374,11 @@ pub const HAS_OWN_ACTIVE_REQUESTS: bool = cfg!(iox2_at_least_0_10);
 /// let mut by_key = plain;
 /// by_key.service.server_allocation_strategy = Some(Strategy::BestFit);
 /// assert!(version::lacks(&Version::new(0, 8, 1), &by_key).is_some());
+///
+/// let mut handled = Scenario::of_steps(Vec::new());
+/// handled.service.client_backpressure = Backpressure::DiscardDataAndFail;
+/// assert!(version::lacks(&Version::new(0, 8, 1), &handled).is_some());
+/// assert_eq!(version::lacks(&Version::new(0, 9, 3), &handled), None);
 /// ```
 #[must_use]
 pub fn lacks(version: &semver::Version, scenario: &Scenario) -> Option<&'static str> {

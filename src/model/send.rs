@@ -4,6 +4,9 @@
 use super::{Expected, Model, Prediction, Promise, Switch, Target, predict::must};
 use crate::actor::Key;
 
+/// The error of a send that a full buffer does not take, where a handler has it fail.
+pub(super) const UNDELIVERED: &str = "UnableToDeliver";
+
 /// Whether a buffer takes another message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Room {
@@ -42,7 +45,7 @@ impl Model {
         if !self.settings.client_backpressure.fails() {
             return must(Promise::SendReachesEveryServer, sent);
         }
-        let refused = Expected::Refused("UnableToDeliver");
+        let refused = Expected::Refused(UNDELIVERED);
         if refuses {
             let mut prediction = must(Promise::FailedDeliveryIsAnError, refused);
             let switch = Switch::UnawareServerIsPassedOver;
@@ -65,7 +68,7 @@ impl Model {
             return sent;
         }
         let loan = &self.loaned_responses[&response];
-        let refused = Expected::Refused("UnableToDeliver");
+        let refused = Expected::Refused(UNDELIVERED);
         let squeezed = self.stale.contains(&(loan.client, loan.server));
         let target = self.pending.get(&loan.pending).map(|pending| &pending.targets);
         let room = match target.and_then(|targets| targets.get(&loan.server)) {
@@ -112,7 +115,7 @@ mod tests {
         scenario::{Backpressure, LoanForm, OpenMode, Settings, Step, Strategy},
     };
 
-    const REFUSED: Expected = Expected::Refused("UnableToDeliver");
+    const REFUSED: Expected = Expected::Refused(super::UNDELIVERED);
 
     /// The room of every buffer.
     const ROOM: usize = 2;

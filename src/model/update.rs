@@ -7,15 +7,13 @@ use litemap::LiteMap;
 use super::{
     Active, HeldResponse, LoanedRequest, LoanedResponse, Model, Participant, Pending, Port,
     Promise, QueuedRequest, QueuedResponse, SHORTEST_IMPOSSIBLE, Switch, Target, TargetState,
-    send::Room,
+    judge,
+    send::{Room, UNDELIVERED},
 };
 use crate::{
     actor::{Action, Key, Observation, PortId},
     scenario::{Strategy, is_reduced},
 };
-
-/// The error of a send that a full buffer did not take, where a handler has it fail.
-const UNDELIVERED: &str = "UnableToDeliver";
 
 impl Model {
     /// Takes over the outcome of an action. The observation must have been judged:
@@ -130,7 +128,9 @@ impl Model {
                         self.request_sent(new, &loan, *servers);
                     }
                     // Who has room has it, and nobody waits for an answer.
-                    (Some(loan), Observation::Refused(error)) if error.contains(UNDELIVERED) => {
+                    (Some(loan), Observation::Refused(error))
+                        if judge::names(error, UNDELIVERED) =>
+                    {
                         self.unaware.remove(&loan.client);
                         self.request_sent(new, &loan, 0);
                         self.drop_pending(new);
