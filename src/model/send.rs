@@ -165,13 +165,14 @@ mod tests {
     fn a_failed_request_reaches_whoever_has_room_and_counts_for_nothing() {
         let second = Step::create_server(0, Strategy::Static, 8, 4);
         let mut steps = [LOAN, SEND, FORGET].repeat(ROOM);
-        steps.extend([second, LOAN, SEND]);
+        steps.push(second);
+        steps.extend([LOAN, SEND].repeat(ROOM));
         let receive = Step::ReceiveRequest { server: 1 };
         let of_second = prediction_of(receive, &steps);
         let waits = |expected: &Expected| matches!(expected, Expected::Received { .. });
         assert!(of_second.allowed.iter().all(waits), "{of_second:?}");
         // Nothing is active: as many as may be can be sent once there is room.
-        steps.extend([Step::ReceiveRequest { server: 0 }, LOAN]);
+        steps.extend([Step::ReceiveRequest { server: 0 }, receive, LOAN]);
         assert_eq!(
             prediction_of(SEND, &steps).allowed.as_slice(),
             [Expected::Sent { servers: 2..=2 }]
