@@ -37,6 +37,7 @@ mod gone;
 mod ideal;
 pub mod judge;
 mod left_behind;
+mod mapped;
 pub(crate) mod overlap;
 mod predict;
 pub mod promise;
@@ -61,6 +62,7 @@ use crate::{
 
 pub use expected::{Candidate, Expected, PortDetails, Ports, Prediction};
 pub use left_behind::LeftBehind;
+pub use mapped::MostMapped;
 pub use promise::Promise;
 pub use promises::Promises;
 pub use quirk::{Switch, steered};
@@ -290,15 +292,6 @@ struct HeldResponse {
     pending: Key,
 }
 
-/// How many shared-memory objects may be mapped.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct MostMapped {
-    /// No more than this.
-    pub most: usize,
-    /// What a known quirk makes of it.
-    pub tolerated: Option<(Switch, usize)>,
-}
-
 impl Model {
     /// The state before the first step. Quirks that are switched on are tolerated or
     /// steered around, and nothing else is; without any the model is strict.
@@ -428,71 +421,6 @@ impl Model {
         let ports = self.clients.values().chain(self.servers.values());
         let fixed = ports.filter(|port| !port.strategy.is_dynamic()).map(|port| port.hint);
         fixed.min().map_or(1, |hint| hint.min(1))
-    }
-
-    /// Most shared-memory objects that may be mapped while only messages from the newest
-    /// segments exist and responses that were never read, summed over processes; `None` if
-    /// others may linger.
-    ///
-    /// The promise names no number. The bound is what each object needs: a service has its list
-    /// of ports, a static port one segment, a dynamic one what it grows into and what keeps count
-    /// of it, each two ports that meet a connection for either direction. Responses that were
-    /// never read are where they were written, and may be in the way of newer ones. Who has read
-    /// nothing newer may keep what it read last.
-    #[must_use]
-    pub fn most_mapped_objects(&self) -> Option<MostMapped> {
-        let ports = || self.clients.values().chain(self.servers.values());
-        let lingers = self.in_flight.values().flatten().any(|request| request.orphan)
-            || self.loaned_responses.values().any(|loan| !self.active.contains_key(&loan.active))
-            || ports().any(|port| port.preallocated.is_some())
-            // What is kept of a server that is gone goes with a receive.
-            || self.outlived.iter().any(|&client| {
-                self.clients.contains_key(&client)
-                    && self.pending.values().all(|pending| pending.client != client)
-            });
-        let owners = self.participants.keys().copied().chain(ports().map(|port| port.participant));
-        let processes: BTreeSet<Key> = match self.can_kill {
-            true => owners.collect(),
-            // They share one.
-            false => owners.take(1).collect(),
-        };
-        let unread = self.unread.values().map(|unread| unread + 1).sum::<usize>()
-            + self.in_flight.values().filter(|requests| !requests.is_empty()).count();
-        let most = unread
-            + processes.into_iter().map(|process| self.most_mapped_in(process)).sum::<usize>();
-        let known = |quirk| self.quirks.contains(&quirk);
-        let discarded = Some((Switch::DiscardedRequestKeepsMemory, self.unreturned.len()))
-            .filter(|(quirk, count)| known(*quirk) && *count > 0);
-        let forgotten = Some(self.forgotten.values().map(BTreeSet::len).sum::<usize>())
-            .filter(|count| *count > 0)
-            .map(|count| (Switch::GoneConnectionIsForgotten, count));
-        let unreleased = Some(self.unreleased.values().sum::<usize>())
-            .filter(|count| *count > 0)
-            .map(|count| (Switch::GoneClientIsNeverForgotten, count));
-        // A connection, and the one or two segments of the peer, for each.
-        let kept = [discarded, forgotten, unreleased];
-        let count = kept.iter().flatten().map(|(_, count)| count).sum::<usize>();
-        let tolerated =
-            kept.into_iter().flatten().next().map(|(quirk, _)| (quirk, most + 3 * count));
-        (!lingers).then_some(MostMapped { most, tolerated })
-    }
-
-    /// The same in the process of one participant.
-    fn most_mapped_in(&self, process: Key) -> usize {
-        let is_here = |port: &Port| !self.can_kill || port.participant == process;
-        let clients = self.clients.values().filter(|port| is_here(port)).count();
-        let servers = self.servers.values().filter(|port| is_here(port)).count();
-        let pairs = clients * self.servers.len() + servers * self.clients.len() - clients * servers;
-        // Who has a port has mapped the memory of its peers as well. Of one that loses chunks each
-        // segment has fewer than the one before, and so may be needed.
-        let segments = |port: &Port| match port.strategy.is_dynamic() {
-            true if port.loses_chunks => 3 + port.growths,
-            true => 2,
-            false => 1,
-        };
-        let of_clients = self.clients.values().filter(|port| is_here(port) || servers > 0);
-        let of_servers = self.servers.values().filter(|port| is_here(port) || clients > 0);
-        1 + of_clients.chain(of_servers).map(segments).sum::<usize>() + 2 * pairs
     }
 
     /// Whether every port is gone, also those that outlived their handle.

@@ -1,0 +1,128 @@
+//! How much shared memory ports and their peers need.
+
+use std::collections::BTreeSet;
+
+use super::{Model, Port, Switch};
+use crate::actor::Key;
+
+/// How many shared-memory objects may be mapped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MostMapped {
+    /// No more than this.
+    pub most: usize,
+    /// What a known quirk makes of it.
+    pub tolerated: Option<(Switch, usize)>,
+}
+
+impl Model {
+    /// Most shared-memory objects that may be mapped while only messages from the newest
+    /// segments exist and responses that were never read, summed over processes; `None` if
+    /// others may linger.
+    ///
+    /// The promise names no number. The bound is what each object needs: a service has its list
+    /// of ports, a static port one segment, a dynamic one what it grows into and what keeps count
+    /// of it, each two ports that meet a connection for either direction. Responses that were
+    /// never read are where they were written, and may be in the way of newer ones. Who has read
+    /// nothing newer may keep what it read last.
+    #[must_use]
+    pub fn most_mapped_objects(&self) -> Option<MostMapped> {
+        let ports = || self.clients.values().chain(self.servers.values());
+        let lingers = self.in_flight.values().flatten().any(|request| request.orphan)
+            || self.loaned_responses.values().any(|loan| !self.active.contains_key(&loan.active))
+            || ports().any(|port| port.preallocated.is_some())
+            // What is kept of a server that is gone goes with a receive.
+            || self.outlived.iter().any(|&client| {
+                self.clients.contains_key(&client)
+                    && self.pending.values().all(|pending| pending.client != client)
+            });
+        let owners = self.participants.keys().copied().chain(ports().map(|port| port.participant));
+        let processes: BTreeSet<Key> = match self.can_kill {
+            true => owners.collect(),
+            // They share one.
+            false => owners.take(1).collect(),
+        };
+        let unread = self.unread.values().map(|unread| unread + 1).sum::<usize>()
+            + self.in_flight.values().filter(|requests| !requests.is_empty()).count();
+        let most = unread
+            + processes.into_iter().map(|process| self.most_mapped_in(process)).sum::<usize>();
+        let known = |quirk| self.quirks.contains(&quirk);
+        let discarded = Some((Switch::DiscardedRequestKeepsMemory, self.unreturned.len()))
+            .filter(|(quirk, count)| known(*quirk) && *count > 0);
+        let forgotten = Some(self.forgotten.values().map(BTreeSet::len).sum::<usize>())
+            .filter(|count| *count > 0)
+            .map(|count| (Switch::GoneConnectionIsForgotten, count));
+        let unreleased = Some(self.unreleased.values().sum::<usize>())
+            .filter(|count| *count > 0)
+            .map(|count| (Switch::GoneClientIsNeverForgotten, count));
+        // A connection, and the one or two segments of the peer, for each.
+        let kept = [discarded, forgotten, unreleased];
+        let count = kept.iter().flatten().map(|(_, count)| count).sum::<usize>();
+        let tolerated =
+            kept.into_iter().flatten().next().map(|(quirk, _)| (quirk, most + 3 * count));
+        (!lingers).then_some(MostMapped { most, tolerated })
+    }
+
+    /// The same in the process of one participant.
+    fn most_mapped_in(&self, process: Key) -> usize {
+        let is_here = |port: &Port| !self.can_kill || port.participant == process;
+        let clients = self.clients.values().filter(|port| is_here(port)).count();
+        let servers = self.servers.values().filter(|port| is_here(port)).count();
+        let pairs = clients * self.servers.len() + servers * self.clients.len() - clients * servers;
+        // Who has a port has mapped the memory of its peers as well. Of one that loses chunks each
+        // segment has fewer than the one before, and so may be needed.
+        let segments = |port: &Port| match port.strategy.is_dynamic() {
+            true if port.loses_chunks => 3 + port.growths,
+            true => 2,
+            false => 1,
+        };
+        let of_clients = self.clients.values().filter(|port| is_here(port) || servers > 0);
+        let of_servers = self.servers.values().filter(|port| is_here(port) || clients > 0);
+        1 + of_clients.chain(of_servers).map(segments).sum::<usize>() + 2 * pairs
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{
+        model::ideal::tests::model_after,
+        scenario::{OpenMode, Settings, Step, Strategy},
+    };
+
+    #[test]
+    fn a_process_maps_what_its_own_ports_and_their_peers_need() {
+        let join = Step::Join { how: OpenMode::OpenOrCreate, require: None };
+        let client = |participant| Step::create_client(participant, Strategy::BestFit, 8);
+        let server = Step::create_server(1, Strategy::Static, 8, 2);
+        let form = Default::default();
+        let asked =
+            [Step::LoanRequest { client: 0, len: 8, form }, Step::SendRequest { request: 0 }];
+        let read = [
+            Step::ReceiveRequest { server: 0 },
+            Step::DropActive { active: 0 },
+            Step::DropPending { pending: 0 },
+        ];
+        let most = |steps: &[&[Step]], is_apart| {
+            let steps = steps.concat();
+            let mut model = model_after(Settings::default(), [].into(), &steps).expect("a model");
+            model.allow_kills(is_apart);
+            model.most_mapped_objects().expect("a bound").most
+        };
+        let joined: &[Step] = &[join, join, join];
+        // The list of ports; the client has a segment and what counts them, the server one
+        // segment, and there are two connections.
+        let pair = [joined, &[client(0), server]].concat();
+        assert_eq!([most(&[joined], false), most(&[joined], true)], [1, 3]);
+        assert_eq!([most(&[&pair], false), most(&[&pair], true)], [6, 6 + 6 + 1]);
+        // Clients of other processes are nothing to a client.
+        for (process, apart) in [(0, 10 + 10 + 1), (2, 6 + 10 + 6)] {
+            let second = [client(process)];
+            assert_eq!(
+                [most(&[&pair, &second], false), most(&[&pair, &second], true)],
+                [10, apart]
+            );
+        }
+        // Who has not read it yet may keep what it read before.
+        assert_eq!(most(&[&pair, &asked], false), 7);
+        assert_eq!(most(&[&pair, &asked, &read], false), 6);
+    }
+}
