@@ -131,6 +131,9 @@ pub struct Outcome {
     /// How often each known quirk showed.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub sightings: BTreeMap<Switch, u64>,
+    /// Known quirks that were steered around: without them it would have gone another way.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub steered: BTreeSet<Switch>,
     /// What known quirks may have left behind.
     #[serde(default, skip_serializing_if = "LeftBehind::is_empty")]
     pub known_leftovers: LeftBehind,
@@ -205,6 +208,7 @@ pub fn run(
         checks: coverage.checks(),
         coverage,
         known_leftovers: run.known_leftovers(),
+        steered: run.states().flat_map(Model::steered).collect(),
         sightings: run.sightings,
         performed: run.performed,
         skipped: run.skipped,

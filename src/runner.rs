@@ -322,6 +322,7 @@ impl Runner {
                     checks: BTreeMap::new(),
                     coverage: Coverage::default(),
                     sightings: BTreeMap::new(),
+                    steered: BTreeSet::new(),
                     known_leftovers: LeftBehind::default(),
                     performed: 0,
                     skipped: 0,

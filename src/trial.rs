@@ -217,6 +217,7 @@ mod tests {
                 checks: BTreeMap::new(),
                 coverage: Coverage::default(),
                 sightings: BTreeMap::new(),
+                steered: Default::default(),
                 known_leftovers: Default::default(),
                 performed: observed.len(),
                 skipped: 0,

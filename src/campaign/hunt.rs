@@ -1,8 +1,9 @@
-//! How soon generation finds what is known: with everything known but one quirk, the
-//! first breach is that quirk.
+//! How soon generation finds what is known: scenarios are judged with everything known, and
+//! those in which a quirk mattered once more with everything known but that one. If they break
+//! its promise then, it is found.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -15,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use super::{CampaignError, active_quirks, switches};
 use crate::{
     actor::{HostError, child::Executable, variant::Variant},
-    model::{Promise, Switch},
+    model::{Promise, Switch, steered},
     runner::{Runner, Venue},
     scenario::generate::scenario_of_run,
     workers,
@@ -31,9 +32,9 @@ pub struct HuntPlan {
     pub executable: Executable,
     /// Seeds 1 to this are tried.
     pub seeds: u64,
-    /// Scenarios tried at most per quirk and seed.
+    /// Scenarios generated at most per seed.
     pub scenarios: u64,
-    /// Time spent at most per quirk and seed.
+    /// Time spent at most per seed, what is judged once more not counted.
     pub time: Duration,
     /// Workers; each takes a seed at a time.
     pub jobs: usize,
@@ -46,7 +47,7 @@ pub struct HuntPlan {
 pub struct Effort {
     /// Scenarios, the one that showed it included.
     pub scenarios: u64,
-    /// Seconds on one core, with nothing else running.
+    /// Seconds until then, what is judged once more for other quirks not counted.
     pub seconds: f64,
 }
 
@@ -79,86 +80,100 @@ impl Quarry {
     }
 }
 
-/// Hunts the quirks of this release. `progress` is told about every quarry that is done.
+/// Hunts the quirks of this release. `progress` is told which were found, with which seed and
+/// effort.
 ///
 /// # Errors
 /// If the harness fails or is interrupted.
 pub fn hunt(
     plan: &HuntPlan,
     interrupted: &Arc<AtomicBool>,
-    progress: &(dyn Fn(&Quarry) + Sync),
+    progress: &(dyn Fn(&[String], u64, Effort) + Sync),
 ) -> Result<Vec<Quarry>, CampaignError> {
     let quirks = active_quirks()?;
-    let mut wanted: BTreeMap<(Switch, Variant), BTreeMap<Promise, Vec<String>>> = BTreeMap::new();
-    for quirk in &quirks {
-        if let Some(switch) = quirk.switch {
-            let promises = wanted.entry((switch, quirk.variant)).or_default();
-            promises.entry(quirk.promise).or_default().push(quirk.id.clone());
-        }
-    }
-    for promises in wanted.values_mut() {
-        promises.retain(|_, ids| ids.iter().any(|id| id.contains(&plan.filter)));
-    }
-    wanted.retain(|_, promises| !promises.is_empty());
+    let known = switches(&quirks);
     let mut quarries = Vec::new();
-    for ((switch, variant), promises) in wanted {
-        let mut known = switches(&quirks);
-        known.remove(&switch);
-        let hunters = Hunters {
-            plan,
-            interrupted,
-            known,
-            variant,
-            promises: promises.keys().copied().collect(),
-        };
+    for variant in quirks.iter().map(|quirk| quirk.variant).collect::<BTreeSet<_>>() {
+        let mut wanted: BTreeMap<Prey, Vec<String>> = BTreeMap::new();
+        for quirk in quirks.iter().filter(|quirk| quirk.variant == variant) {
+            if let Some(switch) = quirk.switch {
+                wanted.entry((switch, quirk.promise)).or_default().push(quirk.id.clone());
+            }
+        }
+        wanted.retain(|_, ids| ids.iter().any(|id| id.contains(&plan.filter)));
+        let hunters = Hunters { plan, interrupted, progress, known: &known, variant };
         let found = workers::each(
             plan.jobs,
             &Vec::from_iter(1..=plan.seeds),
             |_| false,
             || Ok(()),
-            |(), &seed| hunters.with_seed(seed),
+            |(), &seed| hunters.with_seed(seed, &wanted),
             drop,
         )?;
-        for (promise, quirks) in promises {
-            let of = |efforts: &BTreeMap<Promise, Effort>| efforts.get(&promise).copied();
-            let quarry = Quarry { quirks, promise, found: found.iter().map(of).collect() };
-            progress(&quarry);
-            quarries.push(quarry);
+        for (prey, quirks) in wanted {
+            let of = |efforts: &BTreeMap<Prey, Effort>| efforts.get(&prey).copied();
+            quarries.push(Quarry {
+                quirks,
+                promise: prey.1,
+                found: found.iter().map(of).collect(),
+            });
         }
     }
     Ok(quarries)
 }
 
-/// After the quirks of one switch.
+/// How something is lived with, and the promise it breaks.
+type Prey = (Switch, Promise);
+
 struct Hunters<'a> {
     plan: &'a HuntPlan,
     interrupted: &'a Arc<AtomicBool>,
-    known: std::collections::BTreeSet<Switch>,
+    progress: &'a (dyn Fn(&[String], u64, Effort) + Sync),
+    known: &'a BTreeSet<Switch>,
     variant: Variant,
-    promises: Vec<Promise>,
 }
 
 impl Hunters<'_> {
-    fn with_seed(&self, seed: u64) -> Result<BTreeMap<Promise, Effort>, HostError> {
+    fn with_seed(
+        &self,
+        seed: u64,
+        wanted: &BTreeMap<Prey, Vec<String>>,
+    ) -> Result<BTreeMap<Prey, Effort>, HostError> {
         let mut runner = Runner::new(self.plan.executable.clone())
             .with_deadline(DEADLINE)
             .interrupted_by(Arc::clone(self.interrupted));
-        runner.live_with(self.known.clone());
-        let started = Instant::now();
+        let mut at_large: BTreeSet<Prey> = wanted.keys().copied().collect();
         let mut efforts = BTreeMap::new();
+        let mut spent = Duration::ZERO;
         for index in 0..self.plan.scenarios {
-            if started.elapsed() > self.plan.time || efforts.len() == self.promises.len() {
+            if at_large.is_empty() || spent > self.plan.time {
                 break;
             }
             if self.interrupted.load(Ordering::Relaxed) {
                 return Err(HostError::Interrupted);
             }
+            let started = Instant::now();
             let scenario = scenario_of_run(seed, index);
             let venue = Venue::suited_to(&scenario, self.variant);
-            let end = runner.judge(&scenario, venue, false)?.outcome.end;
-            if let Some(promise) = end.promise().filter(|p| self.promises.contains(p)) {
-                let seconds = started.elapsed().as_secs_f64();
-                efforts.entry(promise).or_insert(Effort { scenarios: index + 1, seconds });
+            runner.live_with(self.known.clone());
+            let outcome = runner.judge(&scenario, venue, false)?.outcome;
+            spent += started.elapsed();
+            let effort = Effort { scenarios: index + 1, seconds: spent.as_secs_f64() };
+            let mattered = |switch: Switch| {
+                outcome.sightings.contains_key(&switch)
+                    || outcome.steered.contains(&switch)
+                    || *steered(&scenario, &[switch].into()) != scenario
+            };
+            let missing: BTreeSet<Switch> =
+                at_large.iter().map(|(switch, _)| *switch).filter(|s| mattered(*s)).collect();
+            for switch in missing {
+                runner.live_with(self.known.iter().copied().filter(|s| *s != switch).collect());
+                let end = runner.judge(&scenario, venue, false)?.outcome.end;
+                let prey = end.promise().map(|promise| (switch, promise));
+                if let Some(prey) = prey.filter(|prey| at_large.remove(prey)) {
+                    (self.progress)(&wanted[&prey], seed, effort);
+                    efforts.insert(prey, effort);
+                }
             }
         }
         Ok(efforts)

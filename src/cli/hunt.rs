@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::Args;
 use comfy_table::{Cell, CellAlignment, Table, presets};
 use iox2_gauntlet::{
-    campaign::hunt::{HuntPlan, Quarry, hunt},
+    campaign::hunt::{Effort, HuntPlan, Quarry, hunt},
     exit::Exit,
 };
 
@@ -17,13 +17,13 @@ pub(super) struct HuntArguments {
     /// Hunt only quirks whose name contains this, and those a breach cannot tell from them
     #[arg(default_value = "", hide_default_value = true)]
     quirk: String,
-    /// Try this many seeds per quirk
+    /// Try this many seeds
     #[arg(long, value_name = "N", default_value_t = 10)]
     seeds: u64,
-    /// Generate at most this many scenarios per quirk and seed
-    #[arg(long, value_name = "N", default_value_t = 5000)]
+    /// Generate at most this many scenarios per seed
+    #[arg(long, value_name = "N", default_value_t = 10_000)]
     scenarios: u64,
-    /// Generate at most this long per quirk and seed
+    /// Generate at most this long per seed
     #[arg(long = "for", value_name = "DURATION", default_value = "60s", value_parser = super::duration)]
     time: Duration,
     /// Workers [default: one per core]
@@ -46,12 +46,9 @@ pub(super) fn run(arguments: &HuntArguments) -> anyhow::Result<Exit> {
         filter: arguments.quirk.clone(),
     };
     eprintln!("hunting the known quirks of {} with {} seeds", super::subject(), plan.seeds);
-    let quarries = hunt(&plan, &interrupted, &|quarry: &Quarry| {
-        let (found, of) = (quarry.times_found(), quarry.found.len());
-        let median = quarry.median().map_or_else(String::new, |median| {
-            format!(", median {} scenarios, {:.1} s", median.scenarios, median.seconds)
-        });
-        eprintln!("{}: found with {found} of {of} seeds{median}", quarry.quirks.join(", "));
+    let quarries = hunt(&plan, &interrupted, &|quirks, seed, Effort { scenarios, seconds }| {
+        let quirks = quirks.join(", ");
+        eprintln!("seed {seed}: after {scenarios} scenarios, {seconds:.1} s: {quirks}");
     })?;
     anyhow::ensure!(!quarries.is_empty(), "no quirk of this release matches");
     match arguments.format {

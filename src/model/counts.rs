@@ -80,28 +80,30 @@ impl Model {
         let room = self.settings.server_expired_connection_buffer;
         let lost = self.forsaken.get(&server).copied().unwrap_or(0);
         // Mostly there is room for all.
-        if self.active.len() + lost < room
-            || !self.quirks.contains(&Switch::FullExpiredBufferPanics)
-        {
+        if self.active.len() + lost < room {
             return false;
         }
         let held = self.active.values().filter(|active| active.server == server);
         let held: BTreeSet<Key> = held.map(|active| active.client).collect();
         let mut senders = self.in_flight.keys().filter(|(_, to)| *to == server);
-        held.len() + lost >= room && senders.any(|(client, _)| !held.contains(client))
+        held.len() + lost >= room
+            && senders.any(|(client, _)| !held.contains(client))
+            && self.quirks.steers(Switch::FullExpiredBufferPanics)
     }
 
     /// As [`Self::would_overfill_server`], for a client and the responses it holds.
     pub(super) fn would_overfill_client(&self, pending: Key) -> bool {
         let room = self.settings.client_expired_connection_buffer;
-        if self.responses.len() < room || !self.quirks.contains(&Switch::FullExpiredBufferPanics) {
+        if self.responses.len() < room {
             return false;
         }
         let Pending { client, targets, .. } = &self.pending[&pending];
         let held = self.responses.values().filter(|held| held.client == *client);
         let held: BTreeSet<Key> = held.map(|response| response.server).collect();
         let mut senders = targets.iter().filter(|(_, target)| !target.queue.is_empty());
-        held.len() >= room && senders.any(|(server, _)| !held.contains(server))
+        held.len() >= room
+            && senders.any(|(server, _)| !held.contains(server))
+            && self.quirks.steers(Switch::FullExpiredBufferPanics)
     }
 
     /// Whether the client's port exists: itself or something that came out of it.

@@ -44,22 +44,25 @@ impl Model {
     /// way of what it does.
     pub(crate) fn killed_amid(&self, doing: Action, at: Moment, by: Nth) -> Action {
         let victim = doing.participant(self);
-        let knows = |quirk| self.quirks.contains(&quirk);
+        let steers = |quirk| self.quirks.steers(quirk);
         let is_refused = matches!(self.predict(&doing).allowed[0], Expected::Refused(_));
         let is_possible = self.can_kill && self.dead.is_empty() && !is_refused;
-        let is_steered = self.may_let_go_of_node(victim, &doing)
-            && knows(Switch::HalfGoneNodeStays)
-            || self.makes_or_lets_go_of_port(victim, &doing) && knows(Switch::UnfinishedPortStays);
-        let spares = Spares {
-            makers: knows(Switch::HalfMadeFileStays),
-            removers: knows(Switch::HalfGoneNodeStays),
+        let is_steered = || {
+            self.may_let_go_of_node(victim, &doing) && steers(Switch::HalfGoneNodeStays)
+                || self.makes_or_lets_go_of_port(victim, &doing)
+                    && steers(Switch::UnfinishedPortStays)
         };
         let dead = match doing {
             Action::Kill { victim: before, .. } => [victim, before],
             _ => [victim; 2],
         };
         match self.witness_of(&dead, by) {
-            Some(witness) if is_possible && !is_steered => {
+            Some(witness) if is_possible && !is_steered() => {
+                // Whether there is such a moment only those know who trace them.
+                let spares = Spares {
+                    makers: steers(Switch::HalfMadeFileStays),
+                    removers: steers(Switch::HalfGoneNodeStays),
+                };
                 Action::KillAmid { victim, witness, doing: Box::new(doing), at, spares }
             }
             _ => doing,

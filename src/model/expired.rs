@@ -12,7 +12,7 @@ const FEWEST_TO_GO: usize = 2;
 impl Model {
     /// Notes whose connections are kept beyond their end.
     pub(super) fn note_expired(&mut self) {
-        if !self.quirks.contains(&Switch::GoneConnectionIsForgotten) {
+        if !self.quirks.contains(Switch::GoneConnectionIsForgotten) {
             return;
         }
         let pending = self.pending.values().flat_map(|pending| {
@@ -58,7 +58,7 @@ impl Model {
 
     /// A client is gone, and a known quirk lets no server forget it.
     pub(super) fn note_unreleased(&mut self) {
-        if self.quirks.contains(&Switch::GoneClientIsNeverForgotten)
+        if self.quirks.contains(Switch::GoneClientIsNeverForgotten)
             && !self.settings.enable_fire_and_forget_requests
         {
             for server in self.servers.keys() {
@@ -71,17 +71,19 @@ impl Model {
     /// those it has forgotten and still has others that are gone.
     pub(super) fn forgotten_fill(&self) -> bool {
         let room = self.settings.server_expired_connection_buffer;
-        let fill = |count: &usize| 2 * count >= room;
-        self.unreleased.values().any(fill)
-            || self.forgotten.iter().any(|(port, peers)| {
-                let room = if self.clients.contains_key(port) {
-                    self.settings.client_expired_connection_buffer
-                } else {
-                    self.settings.server_expired_connection_buffer
-                };
-                let expired = self.expired.get(port).map_or(0, BTreeSet::len);
-                2 * peers.len() + expired >= room
-            })
+        let unreleased_fill = self.unreleased.values().any(|count| 2 * count >= room);
+        let is_full = |(port, peers): (&Key, &BTreeSet<Key>)| {
+            let room = if self.clients.contains_key(port) {
+                self.settings.client_expired_connection_buffer
+            } else {
+                self.settings.server_expired_connection_buffer
+            };
+            let expired = self.expired.get(port).map_or(0, BTreeSet::len);
+            2 * peers.len() + expired >= room
+        };
+        unreleased_fill && self.quirks.steers(Switch::GoneClientIsNeverForgotten)
+            || self.forgotten.iter().any(is_full)
+                && self.quirks.steers(Switch::GoneConnectionIsForgotten)
     }
 }
 
@@ -93,7 +95,7 @@ mod tests {
     #[test]
     fn what_is_forgotten_and_what_is_expired_share_the_room() {
         let settings = Settings { server_expired_connection_buffer: 3, ..Settings::default() };
-        let mut model = Model::new(settings, BTreeSet::new());
+        let mut model = Model::new(settings, [Switch::GoneConnectionIsForgotten].into());
         let peers = |keys: &[u32]| keys.iter().copied().map(Key).collect::<BTreeSet<_>>();
         let server = Key(1);
         model.expired.insert(server, peers(&[2, 3]));

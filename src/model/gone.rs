@@ -31,7 +31,8 @@ impl Model {
                 let keeps =
                     self.server_knows.contains(&(*server, client)) && port.keeps_data_when_gone();
                 if !queue.is_empty() && may_be_discarded {
-                    self.unreturned.insert((*server, client));
+                    let kept = port.objects_kept_by(queue.len());
+                    self.unreturned.insert((*server, client), kept);
                 }
                 if !queue.is_empty() {
                     *self.forsaken.entry(*server).or_default() += 1;
@@ -53,7 +54,7 @@ impl Model {
             self.outlived.extend(left.clone());
             self.unaware.extend(left);
             self.in_flight.retain(|(_, to), _| *to != server);
-            self.unreturned.retain(|(of, _)| *of != server);
+            self.unreturned.retain(|(of, _), _| *of != server);
             for (_, pending) in &mut self.pending {
                 let Some(target) = pending.targets.get_mut(&server) else { continue };
                 if target.state != TargetState::Closed {
@@ -62,7 +63,7 @@ impl Model {
                 if !port.keeps_data_when_gone() {
                     target.queue.iter_mut().for_each(|response| response.certain = false);
                 } else if port.strategy.is_dynamic()
-                    && !self.mapped.contains(&(pending.client, server))
+                    && !self.mapped.contains_key(&(pending.client, server))
                 {
                     endanger(&mut target.queue, Switch::UnmappedSegmentIsLost);
                 }

@@ -47,8 +47,8 @@ impl Model {
         all.add(Switch::FailedGrowthSticks, self.starved.len());
         all.add(Switch::NodeDirectoryStays, self.joined);
         all.add(Switch::HalfMadeNodeStays, self.half_made_nodes * FILES_OF_A_NODE);
-        all.most.retain(|switch, count| *count > 0 && self.quirks.contains(switch));
-        all.named.retain(|_, switch| self.quirks.contains(switch));
+        all.most.retain(|switch, count| *count > 0 && self.quirks.contains(*switch));
+        all.named.retain(|_, switch| self.quirks.contains(*switch));
         all
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::{Model, Port, Switch};
-use crate::actor::Key;
+use crate::{actor::Key, payload::MessageId};
 
 /// How many shared-memory objects may be mapped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,24 +42,34 @@ impl Model {
             false => owners.take(1).collect(),
         };
         let unread = self.unread.values().map(|unread| unread + 1).sum::<usize>()
-            + self.in_flight.values().filter(|requests| !requests.is_empty()).count();
+            + self.in_flight.values().filter(|requests| !requests.is_empty()).count()
+            + self.mapped.iter().filter(|&(pair, last)| self.keeps_older(pair, *last)).count();
         let most = unread
             + processes.into_iter().map(|process| self.most_mapped_in(process)).sum::<usize>();
-        let known = |quirk| self.quirks.contains(&quirk);
-        let discarded = Some((Switch::DiscardedRequestKeepsMemory, self.unreturned.len()))
-            .filter(|(quirk, count)| known(*quirk) && *count > 0);
-        let forgotten = Some(self.forgotten.values().map(BTreeSet::len).sum::<usize>())
-            .filter(|count| *count > 0)
-            .map(|count| (Switch::GoneConnectionIsForgotten, count));
-        let unreleased = Some(self.unreleased.values().sum::<usize>())
-            .filter(|count| *count > 0)
-            .map(|count| (Switch::GoneClientIsNeverForgotten, count));
-        // A connection, and the one or two segments of the peer, for each.
-        let kept = [discarded, forgotten, unreleased];
-        let count = kept.iter().flatten().map(|(_, count)| count).sum::<usize>();
-        let tolerated =
-            kept.into_iter().flatten().next().map(|(quirk, _)| (quirk, most + 3 * count));
+        let known = |quirk| self.quirks.contains(quirk);
+        let forgotten = self.forgotten.values().map(BTreeSet::len).sum::<usize>();
+        let unreleased = self.unreleased.values().sum::<usize>();
+        let kept = [
+            (Switch::DiscardedRequestKeepsMemory, self.unreturned.values().sum()),
+            // A connection, and the one or two segments of the peer, for each.
+            (Switch::GoneConnectionIsForgotten, 3 * forgotten),
+            (Switch::GoneClientIsNeverForgotten, 3 * unreleased),
+        ];
+        let kept = || kept.iter().filter(|(quirk, count)| known(*quirk) && *count > 0);
+        let count = kept().map(|(_, count)| count).sum::<usize>();
+        let tolerated = kept().next().map(|(quirk, _)| (*quirk, most + count));
         (!lingers).then_some(MostMapped { most, tolerated })
+    }
+
+    /// Whether the client may still have the segment its last response was in, although the
+    /// server, in the same process, has another one by now.
+    fn keeps_older(&self, (client, server): &(Key, Key), last: MessageId) -> bool {
+        let (Some(client), Some(server)) = (self.clients.get(client), self.servers.get(server))
+        else {
+            return false;
+        };
+        let is_shared = !self.can_kill || client.participant == server.participant;
+        is_shared && last < server.grown_for
     }
 
     /// The same in the process of one participant.
@@ -81,8 +91,21 @@ impl Model {
     }
 }
 
+impl Port {
+    /// Objects that so many of its messages keep mapped in a process that does not let go of
+    /// them once it is gone: a connection, the newest segment and those they are in, and what
+    /// counts them.
+    pub(super) fn objects_kept_by(&self, messages: usize) -> usize {
+        match self.strategy.is_dynamic() {
+            true => 3 + messages.min(self.growths),
+            false => 2,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use super::*;
     use crate::{
         model::ideal::tests::model_after,
         scenario::{OpenMode, Settings, Step, Strategy},
@@ -124,5 +147,67 @@ mod tests {
         // Who has not read it yet may keep what it read before.
         assert_eq!(most(&[&pair, &asked], false), 7);
         assert_eq!(most(&[&pair, &asked, &read], false), 6);
+    }
+
+    #[test]
+    fn who_has_read_nothing_newer_may_keep_the_segment_the_last_response_was_in() {
+        let join = Step::Join { how: OpenMode::OpenOrCreate, require: None };
+        let form = Default::default();
+        let answer =
+            |len| [Step::LoanResponse { active: 0, len, form }, Step::SendResponse { response: 0 }];
+        let read = Step::ReceiveResponse { pending: 0 };
+        let mut steps = vec![
+            join,
+            join,
+            Step::create_client(0, Strategy::Static, 8),
+            Step::create_server(1, Strategy::BestFit, 8, 1),
+            Step::LoanRequest { client: 0, len: 8, form },
+            Step::SendRequest { request: 0 },
+            Step::ReceiveRequest { server: 0 },
+        ];
+        let mut most_after = |next: &[Step]| {
+            steps.extend(next);
+            [false, true].map(|is_apart| {
+                let settings = Settings::default();
+                let mut model = model_after(settings, [].into(), &steps).expect("a model");
+                model.allow_kills(is_apart);
+                model.most_mapped_objects().expect("a bound").most
+            })
+        };
+        let [together, apart] = most_after(&answer(8));
+        assert_eq!(most_after(&[read]), [together, apart]);
+        // In a process of its own it has the old one in place of the new one.
+        assert_eq!(most_after(&answer(9)), [together + 1, apart]);
+        assert_eq!(most_after(&[read]), [together, apart]);
+    }
+
+    #[test]
+    fn what_a_quirk_keeps_of_who_is_gone_are_as_many_segments_as_its_messages_may_be_in() {
+        let form = Default::default();
+        let kept_of = |strategy, growths: usize, unread: usize| {
+            let loan = |len| Step::LoanRequest { client: 0, len, form };
+            let mut steps = vec![
+                Step::Join { how: OpenMode::OpenOrCreate, require: None },
+                Step::create_server(0, Strategy::Static, 8, 1),
+                Step::create_client(0, strategy, 8),
+            ];
+            let grown = (1..=growths).flat_map(|n| [loan(8 + n), Step::DropRequest { request: 0 }]);
+            steps.extend(grown);
+            steps.extend([loan(8), Step::SendRequest { request: 0 }].repeat(unread));
+            steps.extend([Step::DropPending { pending: 0 }].repeat(unread));
+            steps.push(Step::DropClient { client: 0 });
+            let read = [Step::ReceiveRequest { server: 0 }, Step::DropActive { active: 0 }];
+            steps.extend(read.repeat(unread));
+            let known = [Switch::DiscardedRequestKeepsMemory, Switch::GoneClientLosesRequests];
+            let settings = Settings::default();
+            let model = model_after(settings, known.into(), &steps).expect("a model");
+            let MostMapped { most, tolerated } = model.most_mapped_objects().expect("a bound");
+            tolerated.map(|(_, with_quirk)| with_quirk - most)
+        };
+        assert_eq!(kept_of(Strategy::Static, 0, 0), None);
+        assert_eq!(kept_of(Strategy::Static, 0, 2), Some(2));
+        assert_eq!(kept_of(Strategy::BestFit, 0, 2), Some(3));
+        assert_eq!(kept_of(Strategy::BestFit, 1, 2), Some(4));
+        assert_eq!(kept_of(Strategy::BestFit, 4, 2), Some(5));
     }
 }

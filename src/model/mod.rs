@@ -36,6 +36,7 @@ mod expired;
 mod gone;
 mod ideal;
 pub mod judge;
+mod known;
 mod left_behind;
 mod mapped;
 pub(crate) mod overlap;
@@ -61,6 +62,7 @@ use crate::{
 };
 
 pub use expected::{Candidate, Expected, PortDetails, Ports, Prediction};
+use known::Known;
 pub use left_behind::LeftBehind;
 pub use mapped::MostMapped;
 pub use promise::Promise;
@@ -91,8 +93,7 @@ pub const SHORTEST_OVERFLOWING: usize = 1 << 48;
 #[derive(Debug, Clone, PartialEq)]
 pub struct Model {
     settings: Settings,
-    /// Known quirks this run lives with.
-    quirks: BTreeSet<Switch>,
+    quirks: Known,
     next_key: u32,
     next_message: u64,
     participants: LiteMap<Key, Participant>,
@@ -108,8 +109,8 @@ pub struct Model {
     loaned_responses: LiteMap<Key, LoanedResponse>,
     responses: LiteMap<Key, HeldResponse>,
     /// Pairs (client, server) in which the client has received a response, and so has
-    /// mapped a segment of the server.
-    mapped: BTreeSet<(Key, Key)>,
+    /// mapped a segment of the server, and the last one.
+    mapped: BTreeMap<(Key, Key), MessageId>,
     /// Pairs (server, client) in which the server has seen the client.
     server_knows: BTreeSet<(Key, Key)>,
     /// Pairs (client, server) between which a request was delivered.
@@ -141,8 +142,8 @@ pub struct Model {
     /// for which a response was discarded.
     discarding: BTreeSet<Key>,
     /// Pairs (server, client) of which the client went away with requests the server has
-    /// to discard.
-    unreturned: BTreeSet<(Key, Key)>,
+    /// to discard, and the shared-memory objects these may keep mapped with known quirks.
+    unreturned: BTreeMap<(Key, Key), usize>,
     /// Per port, peers that are gone and whose connections it may keep.
     expired: BTreeMap<Key, BTreeSet<Key>>,
     /// Per port, those of them whose connections it may keep for ever, with a known quirk.
@@ -200,6 +201,8 @@ struct Port {
     longest: usize,
     /// Loans that were longer than every loan before, an upper bound of the growths.
     growths: usize,
+    /// The last of them.
+    grown_for: MessageId,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -299,7 +302,7 @@ impl Model {
     pub fn new(settings: Settings, quirks: BTreeSet<Switch>) -> Self {
         Self {
             settings: settings.raised(),
-            quirks,
+            quirks: quirks.into(),
             next_key: 0,
             next_message: 0,
             participants: LiteMap::new(),
@@ -312,7 +315,7 @@ impl Model {
             active: LiteMap::new(),
             loaned_responses: LiteMap::new(),
             responses: LiteMap::new(),
-            mapped: BTreeSet::new(),
+            mapped: BTreeMap::new(),
             server_knows: BTreeSet::new(),
             acquainted: BTreeSet::new(),
             fates: BTreeMap::new(),
@@ -327,7 +330,7 @@ impl Model {
             late: BTreeMap::new(),
             answers: Vec::new(),
             discarding: BTreeSet::new(),
-            unreturned: BTreeSet::new(),
+            unreturned: BTreeMap::new(),
             expired: BTreeMap::new(),
             forgotten: BTreeMap::new(),
             unreleased: BTreeMap::new(),
@@ -359,7 +362,12 @@ impl Model {
     /// The known quirks it lives with.
     #[must_use]
     pub fn quirks(&self) -> &BTreeSet<Switch> {
-        &self.quirks
+        self.quirks.switches()
+    }
+
+    /// Those of them without which a step would have been another one, or left out.
+    pub fn steered(&self) -> impl Iterator<Item = Switch> {
+        self.quirks.steered().iter()
     }
 
     /// Every object that still exists, oldest first, with the action that drops it.

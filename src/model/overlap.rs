@@ -174,7 +174,7 @@ impl Model {
         };
         let names = ["HangsInCreation", "ServiceInCorruptedState", "SystemInFlux"];
         self.participants.len() == 1
-            && self.quirks.contains(&Switch::OpeningAtOnceIsRefused)
+            && self.quirks.contains(Switch::OpeningAtOnceIsRefused)
             && names.iter().any(|name| judge::names(error, name))
     }
 

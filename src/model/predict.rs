@@ -72,7 +72,7 @@ impl Model {
                 self.tolerate_missing_chunks(server_key, server, &mut prediction);
                 self.tolerate_failed_growth(server_key, server, len, &mut prediction);
                 let quirk = Switch::FailedLoanKeepsCount;
-                if loaned + failed_loans >= server.loans && self.quirks.contains(&quirk) {
+                if loaned + failed_loans >= server.loans && self.quirks.contains(quirk) {
                     prediction.tolerated.push((quirk, Expected::Refused("ExceedsMaxLoans")));
                 }
                 let quirk = Switch::OrphanedLoansCount;
@@ -81,7 +81,7 @@ impl Model {
                         || !self.clients.contains_key(&loan.client);
                     loan.server == server_key && is_left
                 });
-                if orphaned && self.quirks.contains(&quirk) {
+                if orphaned && self.quirks.contains(quirk) {
                     prediction.tolerated.push((quirk, Expected::Refused("ExceedsMaxLoans")));
                 }
                 prediction
@@ -127,7 +127,7 @@ impl Model {
     /// With the quirks, a port that should have a chunk for every loan may have none.
     fn tolerate_missing_chunks(&self, key: Key, port: &Port, prediction: &mut Prediction) {
         let mut tolerate = |quirk, applies: &dyn Fn() -> bool| {
-            if self.quirks.contains(&quirk) && applies() {
+            if self.quirks.contains(quirk) && applies() {
                 prediction.tolerated.push((quirk, Expected::Refused("OutOfMemory")));
             }
         };
@@ -147,7 +147,7 @@ impl Model {
     /// whoever asked for it cannot grow any more.
     fn tolerate_failed_growth(&self, key: Key, port: &Port, len: usize, to: &mut Prediction) {
         let mut tolerate = |quirk, error| {
-            if self.quirks.contains(&quirk) {
+            if self.quirks.contains(quirk) {
                 to.tolerated.push((quirk, Expected::Refused(error)));
             }
         };
@@ -158,7 +158,7 @@ impl Model {
             tolerate(Switch::ImpossibleLoanIsInternalFailure, "InternalFailure");
         } else if self.starved.contains(&key) || self.short_growths.contains(&key) {
             tolerate(Switch::FailedGrowthSticks, "OutOfMemory");
-            if self.quirks.contains(&Switch::ImpossibleLoanIsInternalFailure) {
+            if self.quirks.contains(Switch::ImpossibleLoanIsInternalFailure) {
                 tolerate(Switch::FailedGrowthSticks, "InternalFailure");
             }
         }
@@ -177,7 +177,7 @@ impl Model {
         let (mut clients, mut servers) = (self.existing_clients(), self.existing_servers());
         let mut prediction = must(Promise::PortCounts, expected(clients.clone(), servers.clone()));
         let quirk = Switch::ListedLengthIgnoresGrowth;
-        if self.quirks.contains(&quirk) {
+        if self.quirks.contains(quirk) {
             let hints = |details: &mut Ports, ports: &LiteMap<Key, Port>| {
                 for details in &mut details.sure {
                     if let Some(port) = ports.values().find(|port| port.id == details.id) {
@@ -300,7 +300,7 @@ impl Model {
             Expected::Pending { connected, has_response, servers },
         );
         // Every combination of what the quirks make of either answer.
-        let knows = |switch| self.quirks.contains(&switch);
+        let knows = |switch| self.quirks.contains(switch);
         let stays = if pending.discarded && knows(Switch::UndeliveredRequestIsConnected) {
             Switch::UndeliveredRequestIsConnected
         } else {
@@ -351,7 +351,7 @@ impl Model {
             Expected::Active { connected: Some(pending.is_some()), hint },
         );
         let quirk = Switch::KilledPeerStaysConnected;
-        if self.killed.contains(&client) && self.quirks.contains(&quirk) {
+        if self.killed.contains(&client) && self.quirks.contains(quirk) {
             let stays = Expected::Active { connected: Some(true), hint: None };
             prediction.tolerated.push((quirk, stays));
         }
@@ -384,8 +384,8 @@ impl Model {
         // What is discarded counts as borrowed, and what is behind it cannot be received.
         let quirk = Switch::DiscardedRequestKeepsMemory;
         if self.settings.enable_fire_and_forget_requests
-            && self.quirks.contains(&quirk)
-            && self.unreturned.iter().any(|(of, _)| *of == server)
+            && self.quirks.contains(quirk)
+            && self.unreturned.keys().any(|(of, _)| *of == server)
         {
             let announced = Expected::Server { has_requests: Some(true) };
             prediction.tolerated.push((quirk, announced));

@@ -11,6 +11,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use enumset::EnumSetType;
 use include_dir::{Dir, include_dir};
 use semver::{Version, VersionReq};
 use serde::{Deserialize, Serialize};
@@ -27,7 +28,10 @@ use crate::{
 static FILES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/fixtures/quirks");
 
 /// How the model lives with a quirk so that a run goes on and finds the next problem.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, EnumSetType, Hash, PartialOrd, Ord, Serialize, Deserialize,
+)]
+#[enumset(no_ops, no_super_impls)]
 #[serde(rename_all = "kebab-case")]
 pub enum Switch {
     /// In a local service, loans no machine has memory for are left out: they panic.

@@ -118,9 +118,9 @@ impl Model {
         };
         let mut tolerated = self.tolerate_lost_requests_of_gone_clients(server);
         let quirk = Switch::DiscardedRequestKeepsMemory;
-        let keeps = self.unreturned.iter().any(|(of, _)| *of == server);
+        let keeps = self.unreturned.keys().any(|(of, _)| *of == server);
         // Only where nothing has to be delivered: another client's request still is.
-        if keeps && allowed.contains(&Expected::Nothing) && self.quirks.contains(&quirk) {
+        if keeps && allowed.contains(&Expected::Nothing) && self.quirks.contains(quirk) {
             tolerated.push((quirk, Expected::Refused("ExceedsMaxBorrows")));
         }
         Prediction { promise, allowed, tolerated }
@@ -142,7 +142,7 @@ impl Model {
         } else {
             by_key.filter(|strategy| strategy.is_dynamic()).map(|_| Switch::UnmappedSegmentIsLost)
         };
-        quirk.filter(|quirk| self.quirks.contains(quirk))
+        quirk.filter(|quirk| self.quirks.contains(*quirk))
     }
 
     /// With the quirk, whatever a gone client sent may be missing, and may count
@@ -206,7 +206,7 @@ impl Model {
         let refused = refused.then_some(Expected::Refused("ExceedsMaxBorrows"));
         for queue in pending.targets.values().map(|target| &target.queue) {
             let risk = queue.iter().flat_map(|response| &response.risks);
-            if let Some(&risk) = risk.into_iter().find(|risk| self.quirks.contains(risk)) {
+            if let Some(&risk) = risk.into_iter().find(|risk| self.quirks.contains(**risk)) {
                 let received = queue.iter().map(|r| Expected::Received(r.candidate()));
                 let expected =
                     [Expected::Nothing].into_iter().chain(received).chain(refused.clone());
@@ -214,7 +214,7 @@ impl Model {
             }
         }
         let blocks = Switch::OldResponsesCountAsBorrowed;
-        if !self.quirks.contains(&blocks) {
+        if !self.quirks.contains(blocks) {
             return tolerated;
         }
         // Also a server that was gone before the request was sent.

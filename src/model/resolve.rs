@@ -103,9 +103,9 @@ impl Model {
             Step::KillAmid { .. } | Step::HoldAmid { .. } | Step::RunShort { .. } => return None,
             Step::CreateClient { participant, strategy, hint, preallocate, active } => {
                 let participant = self.participant(participant)?;
-                if self.quirks.contains(&Switch::RecycledSlotGetsOldConnection)
-                    && self.holds_of_gone_client()
-                    || self.forgotten_fill()
+                if self.forgotten_fill()
+                    || self.holds_of_gone_client()
+                        && self.quirks.steers(Switch::RecycledSlotGetsOldConnection)
                 {
                     return None;
                 }
@@ -148,8 +148,8 @@ impl Model {
                 let len = self.telling_length(len, self.settings.payload.requests_are_slices())?;
                 let port = &self.clients[&client];
                 let lacks_a_chunk = port.strategy.is_dynamic()
-                    && self.quirks.contains(&Switch::UndeliveredRequestTakesChunk)
-                    && self.takes_more_than_counted(client);
+                    && self.takes_more_than_counted(client)
+                    && self.quirks.steers(Switch::UndeliveredRequestTakesChunk);
                 if lacks_a_chunk || self.steers_around(len, port) {
                     return None;
                 }
@@ -256,8 +256,7 @@ impl Model {
             return Some((by_key.unwrap_or(Strategy::Static), 1));
         }
         let strategy = by_key.unwrap_or(by_port);
-        let is_local = self.quirks.contains(&Switch::ImpossibleLocalLoanPanics);
-        if is_local && self.needs_too_much_heap(hint) {
+        if self.needs_too_much_heap(hint) && self.quirks.steers(Switch::ImpossibleLocalLoanPanics) {
             return None;
         }
         let longest = LONGEST_AFFORDABLE / self.settings.payload.largest_element();
@@ -267,25 +266,26 @@ impl Model {
     /// Chunks to preallocate, where iceoryx2 has that and no known quirk makes it ruin the
     /// process.
     fn preallocated(&self, chunks: Option<usize>, strategy: Strategy) -> Option<usize> {
-        let is_safe = !strategy.is_dynamic()
-            || !self.quirks.contains(&Switch::ReducedPreallocationExhaustsChunks);
+        let ruins = |chunks| {
+            strategy.is_dynamic()
+                && is_reduced(Some(chunks))
+                && self.quirks.steers(Switch::ReducedPreallocationExhaustsChunks)
+        };
         chunks
-            .filter(|_| version::HAS_PREALLOCATION)
-            .filter(|chunks| is_safe || !is_reduced(Some(*chunks)))
+            .filter(|&chunks| version::HAS_PREALLOCATION && !ruins(chunks))
             .map(|chunks| chunks.max(1))
     }
 
     /// Whether a known quirk loses what clients with so many chunks send.
     fn loses_data_of_clients_with(&self, chunks: usize) -> bool {
-        is_reduced(Some(chunks))
-            && self.quirks.contains(&Switch::ReducedClientPreallocationLosesData)
+        is_reduced(Some(chunks)) && self.quirks.steers(Switch::ReducedClientPreallocationLosesData)
     }
 
     /// A client's own limit of active requests, likewise.
     fn own_active_limit(&self, limit: Option<usize>, strategy: Strategy) -> Option<usize> {
-        let is_safe =
-            !strategy.is_dynamic() || !self.quirks.contains(&Switch::OwnActiveLimitTakesChunks);
-        limit.filter(|_| version::HAS_OWN_ACTIVE_REQUESTS && is_safe).map(|limit| limit.max(1))
+        let ruins =
+            || strategy.is_dynamic() && self.quirks.steers(Switch::OwnActiveLimitTakesChunks);
+        limit.filter(|_| version::HAS_OWN_ACTIVE_REQUESTS && !ruins()).map(|limit| limit.max(1))
     }
 
     /// The length of a loan, `None` if it would say something about the machine and not
@@ -297,13 +297,13 @@ impl Model {
 
     /// Whether a known quirk makes this loan ruin the process.
     fn steers_around(&self, len: usize, port: &Port) -> bool {
-        let knows = |switch| self.quirks.contains(&switch);
+        let steers = |switch| self.quirks.steers(switch);
         let may_overflow = || len >= SHORTEST_OVERFLOWING || self.largest_segment(len).is_none();
         let may_be_the_last_growth = port.growths >= GROWTHS && len > port.longest;
         port.strategy.is_dynamic()
-            && (knows(Switch::ImpossibleLoanOverflows) && may_overflow()
-                || knows(Switch::GrowthPastLimitCrashes) && may_be_the_last_growth
-                || knows(Switch::ImpossibleLocalLoanPanics) && self.needs_too_much_heap(len))
+            && (may_overflow() && steers(Switch::ImpossibleLoanOverflows)
+                || may_be_the_last_growth && steers(Switch::GrowthPastLimitCrashes)
+                || self.needs_too_much_heap(len) && steers(Switch::ImpossibleLocalLoanPanics))
     }
 
     /// Whether a segment with chunks of this length might be more than this machine has as
@@ -330,9 +330,9 @@ impl Model {
 
     /// Whether a known quirk may make the server's next loan ruin the process.
     fn is_about_to_exhaust_chunks(&self, server: Key) -> bool {
-        self.quirks.contains(&Switch::OldResponsesExhaustChunks)
-            && self.servers[&server].strategy.is_dynamic()
+        self.servers[&server].strategy.is_dynamic()
             && self.unread_responses(server) >= UNREAD_TO_STEER_AT
+            && self.quirks.steers(Switch::OldResponsesExhaustChunks)
     }
 
     /// Whether a server holds a request of a client that is gone, or a response to one.
@@ -380,7 +380,7 @@ impl Model {
             .and_then(|pending| pending.targets.get(&loan.server))
             .is_some_and(|target| target.queue.len() >= settings.max_response_buffer_size);
         let shares_room = pending.is_none() || self.stale.contains(&(loan.client, loan.server));
-        is_full || shares_room && self.quirks.contains(&Switch::OldResponsesFillBuffer)
+        is_full || shares_room && self.quirks.steers(Switch::OldResponsesFillBuffer)
     }
 }
 
@@ -532,6 +532,27 @@ mod tests {
         assert!(!comes(unforgotten, false, 4));
         assert!(comes(unforgotten, true, 4));
         assert!(comes(Switch::FailedGrowthSticks, false, 4));
+    }
+
+    #[test]
+    fn only_what_changes_a_step_counts_as_steered_around() {
+        let quirk = Switch::GrowthPastLimitCrashes;
+        let steered = |grown: usize, len| {
+            let loan = |len| Step::LoanRequest { client: 0, len, form: LoanForm::Default };
+            let mut steps = vec![
+                Step::Join { how: OpenMode::Create, require: None },
+                Step::create_client(0, Strategy::BestFit, 0),
+            ];
+            steps.extend((1..=grown).flat_map(|len| [loan(len), Step::DropRequest { request: 0 }]));
+            let known = [quirk, Switch::ImpossibleLoanOverflows].into();
+            let mut model = model_after(Settings::default(), known, &steps)?;
+            let action = model.resolve(&loan(len));
+            let steered = Vec::from_iter(model.steered());
+            (action.is_none() != steered.is_empty()).then_some(steered)
+        };
+        assert_eq!(steered(GROWTHS, GROWTHS), Some(vec![]));
+        assert_eq!(steered(GROWTHS, GROWTHS + 1), Some(vec![quirk]));
+        assert_eq!(steered(0, SHORTEST_OVERFLOWING), Some(vec![Switch::ImpossibleLoanOverflows]));
     }
 
     #[test]

@@ -49,7 +49,7 @@ impl Model {
         if refuses {
             let mut prediction = must(Promise::FailedDeliveryIsAnError, refused);
             let switch = Switch::UnawareServerIsPassedOver;
-            if all_unaware && self.quirks.contains(&switch) {
+            if all_unaware && self.quirks.contains(switch) {
                 prediction.tolerated.push((switch, sent));
             }
             return prediction;
@@ -85,7 +85,7 @@ impl Model {
         };
         if room == Room::Perhaps {
             prediction.allowed.push(refused);
-        } else if squeezed && self.quirks.contains(&Switch::OldResponsesFillBuffer) {
+        } else if squeezed && self.quirks.contains(Switch::OldResponsesFillBuffer) {
             prediction.tolerated.push((Switch::OldResponsesFillBuffer, refused));
         }
         prediction

@@ -20,7 +20,7 @@ impl Model {
         let takes = match action {
             Action::Join { .. } => {
                 !self.participants.is_empty()
-                    || !self.quirks.contains(&Switch::ShortFirstNodeBlocksDomain)
+                    || !self.quirks.steers(Switch::ShortFirstNodeBlocksDomain)
             }
             Action::LoanRequest { .. }
             | Action::LoanResponse { .. }

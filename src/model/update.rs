@@ -12,6 +12,7 @@ use super::{
 };
 use crate::{
     actor::{Action, Key, Observation, PortId},
+    payload::MessageId,
     scenario::{Strategy, is_reduced},
 };
 
@@ -99,7 +100,7 @@ impl Model {
                 if matches!(observation, Observation::Loaned { .. }) {
                     self.loaned_requests.insert(new, LoanedRequest { client, id, len });
                     if let Some(port) = self.clients.get_mut(&client) {
-                        port.note_loan(len);
+                        port.note_loan(id, len);
                     }
                 }
             }
@@ -111,7 +112,7 @@ impl Model {
                     self.loaned_responses
                         .insert(new, LoanedResponse { active, server, client, pending, id, len });
                     if let Some(port) = self.servers.get_mut(&server) {
-                        port.note_loan(len);
+                        port.note_loan(id, len);
                     }
                 } else if !self.reaches_own_loan_limit(active)
                     && !is_too_long(observation)
@@ -197,7 +198,7 @@ impl Model {
         let is_over_aligned = alignment > align_of::<u64>();
         is_over_aligned
             && strategy.is_dynamic()
-            && self.quirks.contains(&Switch::AlignedPortLosesChunks)
+            && self.quirks.steers(Switch::AlignedPortLosesChunks)
     }
 
     fn note_failed_growth(&mut self, key: Key, len: usize) {
@@ -483,10 +484,10 @@ impl Model {
             else {
                 continue;
             };
-            target.queue.drain(..=at);
+            let last = target.queue.drain(..=at).next_back().map(|response| response.id);
             let client = entry.client;
             self.responses.insert(new, HeldResponse { client, server, pending });
-            self.mapped.insert((client, server));
+            self.mapped.extend(last.map(|last| ((client, server), last)));
             return;
         }
     }
@@ -500,12 +501,13 @@ impl Model {
         let readable: Vec<Key> =
             pending.targets.keys().copied().filter(|&server| held(server) < limit).collect();
         let Some(pending) = self.pending.get_mut(&key) else { return };
-        let hides = self.quirks.contains(&Switch::LostResponseHidesLaterOnes);
         for server in readable {
             let Some(target) = pending.targets.get_mut(&server) else { continue };
             let is_dynamic =
                 self.strategies.get(&server).is_some_and(|(_, strategy)| strategy.is_dynamic());
-            if hides && is_dynamic && !self.servers.contains_key(&server) {
+            let may_hide =
+                is_dynamic && !self.servers.contains_key(&server) && !target.queue.is_empty();
+            if may_hide && self.quirks.steers(Switch::LostResponseHidesLaterOnes) {
                 target.queue.pop_front();
                 continue;
             }
@@ -539,6 +541,7 @@ impl Port {
             handle: true,
             longest: hint,
             growths: 0,
+            grown_for: MessageId::default(),
         }
     }
 
@@ -547,10 +550,11 @@ impl Port {
         self.active > 0
     }
 
-    fn note_loan(&mut self, len: usize) {
+    fn note_loan(&mut self, id: MessageId, len: usize) {
         if len > self.longest {
             self.longest = len;
             self.growths += 1;
+            self.grown_for = id;
         }
     }
 

@@ -122,8 +122,14 @@ pub(super) static ALL: &[Sabotage] = &[
         breaks: Promise::FailedDeliveryIsAnError,
         what: "nobody is told that a request was not delivered to everybody",
         trick: || {
-            lie(|_, action, truth| match action {
-                Action::SendRequest { .. } if is_undelivered(action, &truth) => {
+            lie(|scene, action, truth| match action {
+                // Where nothing else is wrong with it: a server that would discard requests may
+                // have room after all, and one that is half gone need not be told of.
+                Action::SendRequest { .. }
+                    if is_undelivered(action, &truth)
+                        && scene.settings.enable_fire_and_forget_requests
+                        && scene.servers.values().all(|server| server.exists) =>
+                {
                     Observation::Sent { servers: 0 }
                 }
                 _ => truth,

@@ -285,6 +285,41 @@ fn what_a_server_sent_before_it_went_is_missed_and_what_it_did_not_get_is_not() 
 }
 
 #[test]
+fn what_a_known_quirk_hides_from_a_receive_may_be_announced_after_it() {
+    let verdict_on = |quirks: &[Switch], strategy, sequence, is_read: bool| {
+        let traffic = Concurrent { early_leave: true, server_strategy: strategy, ..traffic() };
+        let mut logs = ideal(&traffic);
+        let (id, of_leaver) = (Concurrent::request(0, 2), 1);
+        let events = &mut logs.threads[CLIENT].1;
+        events.retain(|event| {
+            is_read
+                || !matches!(event, Event::GotResponse(of, seen)
+                    if *of == id && stated(seen).map(Concurrent::answered_by) == Some(of_leaver + 1))
+        });
+        let announcing = Concurrent::request(0, sequence);
+        for event in events.iter_mut().filter(|e| **e == Event::Completed(announcing, false)) {
+            *event = Event::Completed(announcing, true);
+        }
+        judge(&traffic, &Settings::default(), &quirks.iter().copied().collect(), &logs)
+    };
+    let hides = Switch::LostResponseHidesLaterOnes;
+    let kept = verdict_on(&[hides], Strategy::BestFit, 2, false);
+    assert!(matches!(kept, Verdict::Kept(_)), "{kept:?}");
+    for broken in [
+        verdict_on(&[], Strategy::BestFit, 2, false),
+        verdict_on(&[hides], Strategy::Static, 2, false),
+        verdict_on(&[hides], Strategy::BestFit, 1, false),
+        verdict_on(&[hides], Strategy::BestFit, 2, true),
+    ] {
+        let expected = Promise::HasResponseIsTrue;
+        assert!(
+            matches!(&broken, Verdict::Broken(_, breach) if breach.promise == expected),
+            "{broken:?}"
+        );
+    }
+}
+
+#[test]
 fn of_responses_that_evict_each_other_only_the_newest_is_missed() {
     let verdict_on = |nth: usize| {
         let traffic = Concurrent { overflow: true, ..traffic() };

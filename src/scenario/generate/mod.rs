@@ -44,8 +44,9 @@ use phrases::{
 };
 use piles::{
     bequest, crowd_leaves, estates, few_chunks_left, forgotten_requests, held_over,
-    killed_full_grown, modest_client, much_growth, neglected, outlasting, overtaken_loans,
-    short_lived_ports, unread_answer, unread_answers, unread_by_leaver,
+    killed_full_grown, modest_client, much_growth, neglected, outlasting, overtaken_bequest,
+    overtaken_loans, short_lived_ports, static_server, succession, unread_answer, unread_answers,
+    unread_by_leaver,
 };
 use values::settle;
 pub use values::{allocation, hint, impossible_length, length, settings};
@@ -249,6 +250,8 @@ fn churn() -> impl Strategy<Value = Scenario> {
         (3, coming_and_going()),
         (1, vanishing()),
         (1, bequest()),
+        (1, overtaken_bequest()),
+        (1, succession()),
         (1, few_chunks_left()),
         (1, overtaken_loans()),
         (2, short_lived_ports()),
@@ -266,8 +269,9 @@ fn churn() -> impl Strategy<Value = Scenario> {
     );
     let clients = vec(create_client(), 1..3)
         .prop_map(|clients| [join()].into_iter().chain(clients).collect::<Vec<_>>());
-    let estates = scenario(little_room, clients, vec![(3, estates()), (1, release())], 1..4);
-    prop_oneof![7 => any, 1 => estates, 1 => crowds()]
+    let phrases = vec![(3, estates()), (1, overtaken_bequest()), (1, release())];
+    let estates = scenario(little_room, clients, phrases, 1..4);
+    prop_oneof![7 => any, 1 => estates, 2 => crowds()]
 }
 
 /// Several peers go together, again and again.
@@ -289,7 +293,7 @@ fn crowds() -> impl Strategy<Value = Scenario> {
     ];
     let phrases = prop_oneof![4 => crowd_leaves(), 1 => conversation(), 1 => release()];
     let turn = vec(phrases, 1..4).prop_map(|phrases| phrases.concat());
-    (room, settle(), one_each, turn, 1..8_usize).prop_map(
+    (room, settle(), one_each, turn, 1..20_usize).prop_map(
         |(service, settle, steps, turn, times)| {
             let repeat = Some(Repeat { times, stretch: 0, steps: turn });
             Scenario { settle, service, repeat, ..Scenario::of_steps(steps) }
@@ -315,14 +319,15 @@ fn recycled() -> impl Strategy<Value = Scenario> {
         (1, orphaning()),
         (1, held_over()),
         (1, unread_answers()),
-        (1, forgotten_requests()),
+        (2, forgotten_requests()),
     ];
     scenario(settings(), opening, phrases, 3..20)
 }
 
 fn neglect() -> impl Strategy<Value = Scenario> {
     let clients = vec(prop_oneof![3 => create_client(), 1 => modest_client()], 1..3);
-    let opening = (clients, vec(create_server(), 1..4)).prop_map(|(clients, servers)| {
+    let servers = vec(prop_oneof![3 => create_server(), 1 => static_server()], 1..4);
+    let opening = (clients, servers).prop_map(|(clients, servers)| {
         [join()].into_iter().chain(clients).chain(servers).collect::<Vec<_>>()
     });
     let phrases =

@@ -268,7 +268,7 @@ pub(super) fn dying() -> BoxedStrategy<Vec<Step>> {
         3 => create_client(),
         3 => create_server(),
         4 => Just(join()),
-        2 => index().prop_map(|participant| Step::Leave { participant }),
+        4 => index().prop_map(|participant| Step::Leave { participant }),
         2 => index().prop_map(|client| Step::DropClient { client }),
         2 => index().prop_map(|server| Step::DropServer { server }),
     ];
@@ -279,7 +279,7 @@ pub(super) fn dying() -> BoxedStrategy<Vec<Step>> {
     ];
     let amid_clean_up = (nth_of_clean_up, clean_up);
     let last =
-        prop_oneof![5 => (nth_call, in_calls), 5 => (moment, in_between()), 2 => amid_clean_up];
+        prop_oneof![5 => (nth_call, in_calls), 5 => (moment, in_between()), 3 => amid_clean_up];
     (last, index(), successor(), index(), index())
         .prop_map(|((at, step), by, next, ask, one)| {
             let asks = [

@@ -6,7 +6,7 @@ use proptest::{collection::vec, prelude::*, sample::select};
 use super::{
     super::{LoanForm, Nth, Step, Strategy as Allocation},
     phrases::{create_client, create_server},
-    values::{allocation, index, length},
+    values::{allocation, hint, index, length},
 };
 
 /// Elements of a message that is sent a thousand times.
@@ -35,6 +35,13 @@ pub(super) fn modest_client() -> impl Strategy<Value = Step> + Clone {
             Step::CreateClient { participant, strategy, hint, preallocate, active: Some(limit) }
         }
         other => other,
+    })
+}
+
+/// A server that cannot grow: what it has no more chunks for is refused.
+pub(super) fn static_server() -> impl Strategy<Value = Step> + Clone {
+    (index(), hint(), 1..4_usize).prop_map(|(participant, hint, loans)| {
+        Step::create_server(participant, Allocation::Static, hint, loans)
     })
 }
 
@@ -79,10 +86,12 @@ pub(super) fn neglected() -> BoxedStrategy<Vec<Step>> {
     .boxed()
 }
 
-/// Requests nobody waits for any more, of which a server takes some; then as many loans as
-/// there may be. Their client may be a new one with a limit of active requests of its own.
+/// Requests nobody waits for any more, or that no server has any more, of which a server takes
+/// some; then as many loans as there may be. Their client may be a new one with a limit of active
+/// requests of its own.
 pub(super) fn forgotten_requests() -> BoxedStrategy<Vec<Step>> {
-    let turns = proptest::collection::vec(any::<bool>(), 2..9);
+    let is = prop::bool::weighted;
+    let turns = vec((any::<bool>(), is(0.3), is(0.8)), 2..9);
     let client = prop_oneof![
         2 => index().prop_map(|client| (None, client)),
         1 => modest_client().prop_map(|create| (Some(create), -1)),
@@ -90,10 +99,11 @@ pub(super) fn forgotten_requests() -> BoxedStrategy<Vec<Step>> {
     (client, index(), length(), turns, any::<bool>())
         .prop_map(|((create, client), server, len, turns, waits)| {
             let mut steps = Vec::from_iter(create);
-            for taken in turns {
+            for (taken, ended, forgotten) in turns {
                 steps.extend(request(client, len));
-                steps.push(Step::DropPending { pending: -1 });
+                steps.extend(forgotten.then_some(Step::DropPending { pending: -1 }));
                 steps.extend(taken.then_some(Step::ReceiveRequest { server }));
+                steps.extend(ended.then_some(Step::DropActive { active: -1 }));
             }
             if waits {
                 steps.extend(request(client, len));
@@ -370,6 +380,63 @@ pub(super) fn bequest() -> BoxedStrategy<Vec<Step>> {
         .boxed()
 }
 
+/// As [`bequest`], of a server that has grown: what it loaned before and what it loaned after are
+/// sent in any order.
+pub(super) fn overtaken_bequest() -> BoxedStrategy<Vec<Step>> {
+    let any_dynamic = select(vec![Allocation::BestFit, Allocation::PowerOfTwo]);
+    let loans = vec(any::<bool>(), 2..5);
+    let order = vec(prop_oneof![Just(0), Just(-1)], 5);
+    (index(), index(), any_dynamic, loans, order, any::<bool>())
+        .prop_map(|(participant, client, strategy, loans, order, has_read)| {
+            let mut steps = vec![Step::create_server(participant, strategy, ROOM, 4)];
+            steps.extend(request(client, 1));
+            steps.push(Step::ReceiveRequest { server: -1 });
+            if has_read {
+                steps.extend(answer(-1, 1));
+                steps.push(Step::ReceiveResponse { pending: -1 });
+            }
+            let form = LoanForm::WriteFromSlice;
+            let times = loans.len();
+            for is_long in loans {
+                let len = if is_long { ROOM + GROWS_BY } else { ROOM };
+                steps.push(Step::LoanResponse { active: -1, len, form });
+            }
+            let sent = order.into_iter().take(times);
+            steps.extend(sent.map(|response| Step::SendResponse { response }));
+            steps.extend([Step::DropActive { active: -1 }, Step::DropServer { server: -1 }]);
+            steps.extend([Step::ReceiveResponse { pending: -1 }].repeat(times + 1));
+            steps
+        })
+        .boxed()
+}
+
+/// A client goes while a server holds what it asked, and another one takes its place and asks as
+/// much; what is left of the first is looked at, and let go.
+pub(super) fn succession() -> BoxedStrategy<Vec<Step>> {
+    let answers = (any::<bool>(), any::<bool>());
+    (create_client(), index(), length(), 1..4_usize, 1..4_usize, answers)
+        .prop_map(|(create, server, len, before, after, (loans, answers))| {
+            let ask = |times: usize| request(-1, len).repeat(times);
+            let receive = Step::ReceiveRequest { server };
+            let oldest = Step::InspectActive { active: 0 };
+            let form = LoanForm::WriteFromSlice;
+            let mut steps = vec![create];
+            steps.extend(ask(before));
+            steps.extend([receive].repeat(before));
+            steps.extend([Step::DropPending { pending: -1 }].repeat(before));
+            steps.extend([Step::DropClient { client: -1 }, create]);
+            steps.extend(ask(after));
+            steps.extend([receive, oldest]);
+            steps.extend(loans.then_some(Step::LoanResponse { active: 0, len, form }));
+            steps.extend(answers.then_some(Step::SendResponse { response: -1 }));
+            steps.push(Step::DropActive { active: 0 });
+            steps.extend(newest(after).map(|pending| Step::InspectPending { pending }));
+            steps.push(Step::ReceiveResponse { pending: -1 });
+            steps
+        })
+        .boxed()
+}
+
 /// Somebody's new port grows, now and then until the names of its segments have three digits, and
 /// is killed.
 pub(super) fn killed_full_grown() -> BoxedStrategy<Vec<Step>> {
@@ -423,16 +490,22 @@ fn growths(of_client: bool, of: Nth, len: usize, times: usize) -> impl Iterator<
 /// or does not read what they sent.
 pub(super) fn short_lived_ports() -> BoxedStrategy<Vec<Step>> {
     let times = prop_oneof![3 => 2..6_usize, 1 => 20..30_usize];
-    let sent = (1..5_usize, 0..4_usize, prop_oneof![2 => Just(0), 1 => 1..5_usize]);
+    // Some of them longer than the others.
+    let sent = || vec(prop_oneof![2 => Just(0), 1 => Just(GROWS_BY)], 1..5);
+    let sent = (sent(), 0..4_usize, prop_oneof![2 => Just(Vec::new()), 1 => sent()]);
     let clients = (create_client(), index(), length(), sent, times).prop_map(
         |(create, server, len, (sent, taken, again), times)| {
             let receive = Step::ReceiveRequest { server };
+            let forget = |count| [Step::DropPending { pending: -1 }].repeat(count);
+            let ask = |longer: &[usize]| {
+                longer.iter().flat_map(|more| request(-1, len + more)).collect::<Vec<_>>()
+            };
             let mut turn = vec![create];
-            turn.extend(request(-1, len).repeat(sent));
+            turn.extend(ask(&sent));
             turn.extend([receive].repeat(taken));
-            turn.extend([Step::DropPending { pending: -1 }].repeat(sent));
-            turn.extend(request(-1, len).repeat(again));
-            turn.extend([Step::DropPending { pending: -1 }].repeat(again));
+            turn.extend(forget(sent.len()));
+            turn.extend(ask(&again));
+            turn.extend(forget(again.len()));
             turn.extend([Step::DropClient { client: -1 }, receive]);
             turn.push(Step::InspectServer { server });
             turn.extend([Step::DropActive { active: -1 }].repeat(taken));

@@ -21,6 +21,9 @@ const OF_CONNECTION: u32 = 16;
 /// Amid the creation of a node and a service.
 const OF_JOIN: u32 = 34;
 
+/// Of them, those that only the first node of a domain makes, or a few more.
+const OF_FIRST_NODE: u32 = 6;
+
 /// Amid a clean-up.
 const OF_CLEAN_UP: u32 = 36;
 
@@ -36,7 +39,7 @@ pub(super) fn shortage() -> impl Strategy<Value = Scenario> {
     ];
     let client = short_of(OF_PORT, create_client());
     let first_port = prop_oneof![client, short_of(OF_PORT, create_server())];
-    let first_node = option::weighted(0.3, 0..OF_JOIN);
+    let first_node = option::weighted(0.3, prop_oneof![2 => 0..OF_JOIN, 1 => 0..OF_FIRST_NODE]);
     let opening = (first_node, 1..3_usize, first_port, ports).prop_map(
         |(first_node, participants, first_port, ports)| {
             let first_node = first_node.map(|after| Step::RunShort { after });
@@ -55,7 +58,9 @@ pub(super) fn shortage() -> impl Strategy<Value = Scenario> {
     let kill = (index(), index()).prop_map(|(participant, by)| Step::Kill { participant, by });
     let last = option::weighted(
         0.7,
-        prop_oneof![short_of(OF_CONNECTION, connecting()), short_of(OF_CLEAN_UP, kill)],
+        prop_oneof![
+2 => short_of(OF_CONNECTION, connecting()),
+3 => short_of(OF_CLEAN_UP, kill)],
     );
     (scenario(several_nodes, opening, phrases, 3..20), last).prop_map(|(mut scenario, last)| {
         scenario.steps.extend(last.into_iter().flatten());

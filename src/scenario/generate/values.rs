@@ -162,6 +162,11 @@ prop_compose! {
         let limits = max_clients + max_servers + max_nodes + max_active_requests_per_client
             + max_loaned_requests + max_response_buffer_size;
         let own_suffixes = limits % 6 == 0;
+        // Only the config file makes the memory of single values dynamic.
+        let by_key = |strategy: Option<Allocation>, is_slice: bool| match strategy {
+            None if !is_slice && limits % 3 == 0 => Some(Allocation::BestFit),
+            drawn => drawn,
+        };
         let backpressure = |discard| match discard {
             true if limits % 2 == 0 => Backpressure::DiscardDataAndFail,
             true => Backpressure::DiscardData,
@@ -180,8 +185,10 @@ prop_compose! {
             response_payload_alignment,
             client_expired_connection_buffer,
             server_expired_connection_buffer,
-            client_allocation_strategy,
-            server_allocation_strategy,
+            client_allocation_strategy:
+                by_key(client_allocation_strategy, payload.requests_are_slices()),
+            server_allocation_strategy:
+                by_key(server_allocation_strategy, payload.responses_are_slices()),
             server_max_loaned_responses_per_request,
             clean_up,
             own_suffixes,

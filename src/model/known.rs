@@ -1,0 +1,54 @@
+//! The known quirks a run lives with, and which of them it was steered around.
+
+use std::{cell::Cell, collections::BTreeSet};
+
+use enumset::EnumSet;
+
+use super::Switch;
+
+/// What a run lives with. Two are equal if they know the same.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Known {
+    switches: BTreeSet<Switch>,
+    /// Those without which a step would have been another one, or the state taken for another.
+    steered: Cell<EnumSet<Switch>>,
+}
+
+impl PartialEq for Known {
+    fn eq(&self, other: &Self) -> bool {
+        self.switches == other.switches
+    }
+}
+
+impl From<BTreeSet<Switch>> for Known {
+    fn from(switches: BTreeSet<Switch>) -> Self {
+        Self { switches, steered: Cell::default() }
+    }
+}
+
+impl Known {
+    /// All of them.
+    pub(super) fn switches(&self) -> &BTreeSet<Switch> {
+        &self.switches
+    }
+
+    /// Whether what this one makes of an observation is tolerated.
+    pub(super) fn contains(&self, switch: Switch) -> bool {
+        self.switches.contains(&switch)
+    }
+
+    /// Whether to steer around this one. To be asked last, as it is noted if so.
+    pub(super) fn steers(&self, switch: Switch) -> bool {
+        let steers = self.contains(switch);
+        if steers {
+            let steered = self.steered.get();
+            self.steered.set(steered | EnumSet::only(switch));
+        }
+        steers
+    }
+
+    /// Those that were steered around so far.
+    pub(super) fn steered(&self) -> EnumSet<Switch> {
+        self.steered.get()
+    }
+}
