@@ -131,7 +131,7 @@ pub struct Outcome {
     /// How often each known quirk showed.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub sightings: BTreeMap<Switch, u64>,
-    /// Known quirks that were steered around: without them it would have gone another way.
+    /// Known quirks that were steered around: without them it might have gone another way.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub steered: BTreeSet<Switch>,
     /// What known quirks may have left behind.
@@ -299,7 +299,10 @@ impl Run<'_> {
         let observer = &mut *self.observer;
         let logs = self.host.at_once(traffic, &mut || observer.alive()).map_err(stopped)?;
         match concurrent::judge(traffic, self.model.settings(), self.model.quirks(), &logs) {
-            concurrent::Verdict::Kept(checked) => {
+            concurrent::Verdict::Kept(checked, lived_with) => {
+                for switch in lived_with {
+                    *self.sightings.entry(switch).or_default() += 1;
+                }
                 let step = Occasion::Whole(Whole::Concurrent);
                 let in_flight = InFlight::Many;
                 let situation = Situation { step, strategy: None, in_flight };
@@ -367,7 +370,7 @@ impl Run<'_> {
         }
         let servers = self.model.number_of_servers();
         let waiting = self.model.messages_in_flight();
-        let steps = full_load::steps(&settings, clients, servers, waiting, len);
+        let steps = full_load::steps(&settings, clients, servers, waiting, loans, len);
         self.load(&steps, &mut actions)?;
         self.check_domain(Position::FullLoad(actions))?;
         self.check_mapped_objects(Position::FullLoad(actions))

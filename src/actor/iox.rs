@@ -24,8 +24,11 @@ use super::{
 };
 use crate::{
     payload::{self, MessageId},
-    sandbox::{census, strangers},
-    scenario::{Concurrent, OpenMode, Payloads, Settings},
+    sandbox::{
+        census,
+        strangers::{self, Names},
+    },
+    scenario::{Concurrent, OWN_SUFFIX, OpenMode, Payloads, Settings},
 };
 
 /// Keeps iceoryx2's own warnings out of the output; they would come by the thousand.
@@ -433,7 +436,9 @@ where
     fn strange_files(&mut self) -> Result<Option<Vec<String>>, HostError> {
         let root = |config: &Config| PathBuf::from(config.global.root_path().to_string());
         let prefix = self.config.global.prefix.to_string();
-        Ok(strangers::strange_files(&prefix, &root(&self.config), &root(&Config::default()))?)
+        let names =
+            Names { prefix: &prefix, suffix: self.settings.own_suffixes.then_some(OWN_SUFFIX) };
+        Ok(strangers::strange_files(names, &root(&self.config), &root(&Config::default()))?)
     }
 
     fn open_aside(&mut self) {

@@ -32,7 +32,7 @@ pub struct HuntPlan {
     pub executable: Executable,
     /// Seeds 1 to this are tried.
     pub seeds: u64,
-    /// Scenarios generated at most per seed.
+    /// Scenarios generated at most per seed, on each service variant with quirks of its own.
     pub scenarios: u64,
     /// Time spent at most per seed, what is judged once more not counted.
     pub time: Duration,
@@ -139,9 +139,14 @@ impl Hunters<'_> {
         seed: u64,
         wanted: &BTreeMap<Prey, Vec<String>>,
     ) -> Result<BTreeMap<Prey, Effort>, HostError> {
-        let mut runner = Runner::new(self.plan.executable.clone())
-            .with_deadline(DEADLINE)
-            .interrupted_by(Arc::clone(self.interrupted));
+        let new_runner = || {
+            Runner::new(self.plan.executable.clone())
+                .with_deadline(DEADLINE)
+                .interrupted_by(Arc::clone(self.interrupted))
+        };
+        // Whoever breaks something starts afresh, which is not to take the time of the others.
+        let (mut runner, mut again) = (new_runner(), new_runner());
+        runner.live_with(self.known.clone());
         let mut at_large: BTreeSet<Prey> = wanted.keys().copied().collect();
         let mut efforts = BTreeMap::new();
         let mut spent = Duration::ZERO;
@@ -155,21 +160,23 @@ impl Hunters<'_> {
             let started = Instant::now();
             let scenario = scenario_of_run(seed, index);
             let venue = Venue::suited_to(&scenario, self.variant);
-            runner.live_with(self.known.clone());
             let outcome = runner.judge(&scenario, venue, false)?.outcome;
             spent += started.elapsed();
             let effort = Effort { scenarios: index + 1, seconds: spent.as_secs_f64() };
             let mattered = |switch: Switch| {
-                outcome.sightings.contains_key(&switch)
+                !outcome.end.is_kept()
+                    || outcome.sightings.contains_key(&switch)
                     || outcome.steered.contains(&switch)
                     || *steered(&scenario, &[switch].into()) != scenario
             };
             let missing: BTreeSet<Switch> =
                 at_large.iter().map(|(switch, _)| *switch).filter(|s| mattered(*s)).collect();
             for switch in missing {
-                runner.live_with(self.known.iter().copied().filter(|s| *s != switch).collect());
-                let end = runner.judge(&scenario, venue, false)?.outcome.end;
-                let prey = end.promise().map(|promise| (switch, promise));
+                again.live_with(self.known.iter().copied().filter(|s| *s != switch).collect());
+                let promise = again.judge(&scenario, venue, false)?.outcome.end.promise();
+                // What is broken with all of them known is something else.
+                let promise = promise.filter(|_| promise != outcome.end.promise());
+                let prey = promise.map(|promise| (switch, promise));
                 if let Some(prey) = prey.filter(|prey| at_large.remove(prey)) {
                     (self.progress)(&wanted[&prey], seed, effort);
                     efforts.insert(prey, effort);

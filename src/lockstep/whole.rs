@@ -51,10 +51,12 @@ impl Run<'_> {
             let step = Occasion::Whole(Whole::MappedMemory);
             self.checks
                 .note(Situation { step, strategy: None, in_flight }, Promises::of(&[promise]));
-        } else if let Some((switch, limit)) = tolerated
+        } else if let Some((quirks, limit)) = tolerated
             && mapped <= limit
         {
-            *self.sightings.entry(switch).or_default() += 1;
+            for switch in quirks {
+                *self.sightings.entry(switch).or_default() += 1;
+            }
         } else {
             let breach = Breach {
                 promise,

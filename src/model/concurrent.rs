@@ -3,11 +3,12 @@
 //!
 //! Every message arrives once, with the bytes that were written, at whom it is for; what one
 //! thread sends to another arrives in order; whatever is within the limits succeeds. Nothing is
-//! evicted or discarded, and nobody leaves before all is received, so no quirk of what is left
-//! over has a part in it.
+//! evicted or discarded, and only servers leave before all is received: of known quirks, those have
+//! a part in it that lose what such a server has sent.
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use enumset::EnumSet;
 use smallvec::smallvec;
 
 use super::{
@@ -26,8 +27,8 @@ use crate::{
 /// What concurrent traffic came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
-    /// These promises were at stake and kept.
-    Kept(Promises),
+    /// These promises were at stake and kept; with these quirks nobody knows of some.
+    Kept(Promises, EnumSet<Switch>),
     /// One was broken: by what was done, and how.
     Broken(String, Breach),
     /// Nobody saw anything wrong, but somebody did not come back, or did not do all.
@@ -52,6 +53,7 @@ pub fn judge(
         hiding: hiding(traffic, quirks, logs),
         all_are_back,
         checked: Promises::default(),
+        lived_with: EnumSet::empty(),
     };
     let verdict = trial
         .each_event(logs)
@@ -66,7 +68,7 @@ pub fn judge(
         Ok(()) if !is_complete(traffic, logs) => Verdict::Stopped(HostError::Harness(
             "concurrent traffic ended early and nobody says why".to_owned(),
         )),
-        Ok(()) => Verdict::Kept(trial.checked),
+        Ok(()) => Verdict::Kept(trial.checked, trial.lived_with),
     }
 }
 
@@ -77,6 +79,9 @@ pub fn judge(
 fn is_left_open(error: &str) -> bool {
     ["SystemInFlux", "IsMarkedForDestruction"].iter().any(|name| judge::names(error, name))
 }
+
+/// Lost responses that a receive passes over with a known quirk, to say that there is none.
+const LOST_IN_THE_WAY: usize = 2;
 
 type Found = Result<(), (String, Breach)>;
 
@@ -123,6 +128,7 @@ struct Trial<'a> {
     /// Whether all that was sent is known.
     all_are_back: bool,
     checked: Promises,
+    lived_with: EnumSet<Switch>,
 }
 
 impl Trial<'_> {
@@ -249,7 +255,10 @@ impl Trial<'_> {
                 let what = || format!("is_connected of {id}, which all servers have let go of");
                 self.says(what, Promise::PendingResponseConnection, false, *connected)
             }
-            Event::Completed(id, true) if self.hiding.contains(id) => Ok(()),
+            Event::Completed(id, true) if self.hiding.contains(id) => {
+                self.lived_with.insert(Switch::LostResponseHidesLaterOnes);
+                Ok(())
+            }
             Event::Completed(id, has_response) => {
                 let what = || format!("has_response of {id}, which has got all of its responses");
                 self.says(what, Promise::HasResponseIsTrue, false, *has_response)
@@ -494,14 +503,20 @@ impl Trial<'_> {
     /// What a server sends before it goes can be received when it is gone, unless it has grown:
     /// "A sample may be lost if the sender shuts down after reallocating its data segment" (FAQ,
     /// Losing Dynamic Data). Where quirks lose some of the rest nobody knows which.
-    fn bequests(&self, quirks: &BTreeSet<Switch>, logs: &Logs) -> Found {
+    fn bequests(&mut self, quirks: &BTreeSet<Switch>, logs: &Logs) -> Found {
         let is_dynamic = self.traffic.server_strategy.is_dynamic();
         let may_grow = is_dynamic && self.traffic.longest > self.traffic.hint;
-        let is_lossy = self.traffic.overflow
-            || may_grow
-            || is_dynamic && quirks.contains(&Switch::UnmappedSegmentIsLost)
-            || quirks.contains(&Switch::EmptyReceiveForgetsGoneServer);
+        let is_lossy = self.traffic.overflow || may_grow;
         if is_lossy || logs.stuck > 0 || !is_complete(self.traffic, logs) {
+            return Ok(());
+        }
+        let unmapped = is_dynamic.then_some(Switch::UnmappedSegmentIsLost);
+        let losing = unmapped.into_iter().chain([Switch::EmptyReceiveForgetsGoneServer]);
+        let known: EnumSet<Switch> = losing.filter(|quirk| quirks.contains(quirk)).collect();
+        if !known.is_empty() {
+            if (0..self.traffic.servers).any(|server| self.traffic.leaves_early(server)) {
+                self.lived_with |= known;
+            }
             return Ok(());
         }
         let lost = never_received(logs, |response| self.traffic.is_of_leaver(response)).next();
@@ -558,17 +573,16 @@ fn never_received(
     })
 }
 
-/// The requests of which a client may have been told that there is no response although a server
-/// that is gone has sent one: with the quirk, one that is lost is in the way of it.
+/// With the quirk two responses that are lost are in the way of a third one: requests with so many
+/// unread ones of a server that is gone, of which a client may have been told that there is none.
 fn hiding(traffic: &Concurrent, quirks: &BTreeSet<Switch>, logs: &Logs) -> BTreeSet<MessageId> {
     let hides = traffic.server_strategy.is_dynamic()
         && quirks.contains(&Switch::LostResponseHidesLaterOnes);
-    let unread = never_received(logs, |response| {
-        hides
-            && traffic.is_of_leaver(response)
-            && (!traffic.overflow || traffic.is_newest(response))
-    });
-    unread.map(Concurrent::request_of).collect()
+    let mut unread: BTreeMap<MessageId, usize> = BTreeMap::new();
+    for response in never_received(logs, |response| hides && traffic.is_of_leaver(response)) {
+        *unread.entry(Concurrent::request_of(response)).or_default() += 1;
+    }
+    unread.into_iter().filter(|(_, count)| *count > LOST_IN_THE_WAY).map(|(id, _)| id).collect()
 }
 
 /// The message as which something that was received presents itself.

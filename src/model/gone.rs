@@ -31,7 +31,10 @@ impl Model {
                 let keeps =
                     self.server_knows.contains(&(*server, client)) && port.keeps_data_when_gone();
                 if !queue.is_empty() && may_be_discarded {
-                    let kept = port.objects_kept_by(queue.len());
+                    let held =
+                        self.active.values().filter(|a| a.client == client && a.server == *server);
+                    let unread = queue.iter().map(|request| request.id);
+                    let kept = port.objects_kept_by(held.map(|active| active.id).chain(unread));
                     self.unreturned.insert((*server, client), kept);
                 }
                 if !queue.is_empty() {

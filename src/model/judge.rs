@@ -320,7 +320,13 @@ fn inspected_promise(prediction: &Prediction, observation: &Observation) -> Opti
             Expected::Pending { connected, has_response, servers },
             Observation::Pending { connected: c, has_response: r, servers: s },
         ) => {
-            if !agrees(connected, c) {
+            // If both are wrong and one of them is as known, it is the other.
+            let is_known = || {
+                prediction.tolerated.iter().any(|(_, known)| {
+                    matches!(known, Expected::Pending { connected, .. } if agrees(connected, c))
+                })
+            };
+            if !agrees(connected, c) && (agrees(has_response, r) || !is_known()) {
                 Some(Promise::PendingResponseConnection)
             } else if !agrees(has_response, r) {
                 Some(Promise::HasResponseIsTrue)
@@ -507,5 +513,29 @@ mod tests {
         assert_eq!(refused("ExceedsMaxLoans"), Ok(Judged::Sighted(switch)));
         let breach = refused("OutOfMemory").unwrap_err();
         assert_eq!(breach.promise, Promise::LoanWithinLimitsSucceeds);
+    }
+
+    #[test]
+    fn of_two_wrong_answers_the_one_that_is_not_known_is_broken() {
+        let action = Action::InspectPending { pending: Key(1) };
+        let state = |connected, has_response| Expected::Pending {
+            connected: Some(connected),
+            has_response: Some(has_response),
+            servers: 1,
+        };
+        let broken_by = |known: Option<Switch>| {
+            let known = known.map(|quirk| (quirk, state(true, true)));
+            let prediction = Prediction {
+                promise: Promise::PendingResponseConnection,
+                allowed: smallvec![state(false, true)],
+                tolerated: known.into_iter().collect(),
+            };
+            let observed =
+                Observation::Pending { connected: true, has_response: false, servers: 1 };
+            judge(&action, &prediction, &observed).unwrap_err().promise
+        };
+        assert_eq!(broken_by(None), Promise::PendingResponseConnection);
+        let known = Some(Switch::GoneServerStaysConnected);
+        assert_eq!(broken_by(known), Promise::HasResponseIsTrue);
     }
 }

@@ -1,17 +1,18 @@
 //! The known quirks a run lives with, and which of them it was steered around.
 
-use std::{cell::Cell, collections::BTreeSet};
+use std::{cell::Cell, collections::BTreeSet, rc::Rc};
 
 use enumset::EnumSet;
 
 use super::Switch;
 
-/// What a run lives with. Two are equal if they know the same.
+/// What a run lives with. Two are equal if they know the same; of those that are cloned from each
+/// other all note what any was steered around, whichever of them a run goes on with.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Known {
     switches: BTreeSet<Switch>,
     /// Those without which a step would have been another one, or the state taken for another.
-    steered: Cell<EnumSet<Switch>>,
+    steered: Rc<Cell<EnumSet<Switch>>>,
 }
 
 impl PartialEq for Known {
@@ -22,7 +23,7 @@ impl PartialEq for Known {
 
 impl From<BTreeSet<Switch>> for Known {
     fn from(switches: BTreeSet<Switch>) -> Self {
-        Self { switches, steered: Cell::default() }
+        Self { switches, steered: Rc::default() }
     }
 }
 
@@ -32,7 +33,7 @@ impl Known {
         &self.switches
     }
 
-    /// Whether what this one makes of an observation is tolerated.
+    /// Whether to tolerate what this one makes of an observation, or to keep an account of it.
     pub(super) fn contains(&self, switch: Switch) -> bool {
         self.switches.contains(&switch)
     }

@@ -4,14 +4,15 @@ use std::collections::BTreeSet;
 
 use super::{Model, Port, Switch};
 use crate::{actor::Key, payload::MessageId};
+use enumset::EnumSet;
 
 /// How many shared-memory objects may be mapped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MostMapped {
     /// No more than this.
     pub most: usize,
-    /// What a known quirk makes of it.
-    pub tolerated: Option<(Switch, usize)>,
+    /// What known quirks make of it.
+    pub tolerated: Option<(EnumSet<Switch>, usize)>,
 }
 
 impl Model {
@@ -42,8 +43,7 @@ impl Model {
             false => owners.take(1).collect(),
         };
         let unread = self.unread.values().map(|unread| unread + 1).sum::<usize>()
-            + self.in_flight.values().filter(|requests| !requests.is_empty()).count()
-            + self.mapped.iter().filter(|&(pair, last)| self.keeps_older(pair, *last)).count();
+            + self.in_flight.values().filter(|requests| !requests.is_empty()).count();
         let most = unread
             + processes.into_iter().map(|process| self.most_mapped_in(process)).sum::<usize>();
         let known = |quirk| self.quirks.contains(quirk);
@@ -57,19 +57,9 @@ impl Model {
         ];
         let kept = || kept.iter().filter(|(quirk, count)| known(*quirk) && *count > 0);
         let count = kept().map(|(_, count)| count).sum::<usize>();
-        let tolerated = kept().next().map(|(quirk, _)| (*quirk, most + count));
+        let quirks: EnumSet<Switch> = kept().map(|(quirk, _)| *quirk).collect();
+        let tolerated = (count > 0).then_some((quirks, most + count));
         (!lingers).then_some(MostMapped { most, tolerated })
-    }
-
-    /// Whether the client may still have the segment its last response was in, although the
-    /// server, in the same process, has another one by now.
-    fn keeps_older(&self, (client, server): &(Key, Key), last: MessageId) -> bool {
-        let (Some(client), Some(server)) = (self.clients.get(client), self.servers.get(server))
-        else {
-            return false;
-        };
-        let is_shared = !self.can_kill || client.participant == server.participant;
-        is_shared && last < server.grown_for
     }
 
     /// The same in the process of one participant.
@@ -81,25 +71,53 @@ impl Model {
         // Who has a port has mapped the memory of its peers as well. Of one that loses chunks each
         // segment has fewer than the one before, and so may be needed.
         let segments = |port: &Port| match port.strategy.is_dynamic() {
-            true if port.loses_chunks => 3 + port.growths,
+            true if port.loses_chunks => 3 + port.growths(),
             true => 2,
             false => 1,
         };
         let of_clients = self.clients.values().filter(|port| is_here(port) || servers > 0);
         let of_servers = self.servers.values().filter(|port| is_here(port) || clients > 0);
-        1 + of_clients.chain(of_servers).map(segments).sum::<usize>() + 2 * pairs
+        let older = self.servers.iter().map(|(&key, server)| {
+            self.older_segments(key, server, is_here(server), |client| {
+                self.clients.get(&client).is_some_and(is_here)
+            })
+        });
+        1 + of_clients.chain(of_servers).map(segments).sum::<usize>()
+            + 2 * pairs
+            + older.sum::<usize>()
+    }
+
+    /// Segments of a server beside one that its clients here may have, because they last read from
+    /// them: an older one than the server has by now, or than each other.
+    fn older_segments(
+        &self,
+        key: Key,
+        server: &Port,
+        is_here: bool,
+        client_is_here: impl Fn(Key) -> bool,
+    ) -> usize {
+        let read =
+            self.mapped.iter().filter(|((client, of), _)| *of == key && client_is_here(*client));
+        let read = read.map(|(_, last)| server.growths_before(*last));
+        let own = is_here.then_some(server.growths());
+        read.chain(own).collect::<BTreeSet<_>>().len().saturating_sub(1)
     }
 }
 
 impl Port {
-    /// Objects that so many of its messages keep mapped in a process that does not let go of
-    /// them once it is gone: a connection, the newest segment and those they are in, and what
-    /// counts them.
-    pub(super) fn objects_kept_by(&self, messages: usize) -> usize {
-        match self.strategy.is_dynamic() {
-            true => 3 + messages.min(self.growths),
-            false => 2,
+    /// Objects that these of its messages keep mapped in a process that does not let go of them
+    /// once it is gone: a connection, the newest segment and those they are in, and what counts
+    /// them.
+    pub(super) fn objects_kept_by(&self, messages: impl Iterator<Item = MessageId>) -> usize {
+        if !self.strategy.is_dynamic() {
+            return 2;
         }
+        // Each may be in a segment of its own where nobody knows when it grows.
+        if self.loses_chunks {
+            return 3 + messages.count();
+        }
+        let segments: BTreeSet<usize> = messages.map(|id| self.growths_before(id)).collect();
+        3 + segments.range(..self.growths()).count()
     }
 }
 
@@ -178,36 +196,65 @@ mod tests {
         assert_eq!(most_after(&[read]), [together, apart]);
         // In a process of its own it has the old one in place of the new one.
         assert_eq!(most_after(&answer(9)), [together + 1, apart]);
-        assert_eq!(most_after(&[read]), [together, apart]);
+        // Of those that read from two segments in the same process, one has another one.
+        let other = [
+            Step::CreateClient {
+                participant: 0,
+                strategy: Strategy::Static,
+                hint: 8,
+                preallocate: None,
+                active: None,
+            },
+            Step::LoanRequest { client: 1, len: 8, form },
+            Step::SendRequest { request: 0 },
+            Step::ReceiveRequest { server: 0 },
+            Step::LoanResponse { active: 1, len: 9, form },
+            Step::SendResponse { response: 0 },
+        ];
+        let [together_before, apart_before] = most_after(&other);
+        let newer = most_after(&[Step::ReceiveResponse { pending: 1 }]);
+        assert_eq!(newer, [together_before, apart_before + 1]);
+        assert_eq!(most_after(&[read]), [together_before - 1, apart_before]);
     }
 
     #[test]
     fn what_a_quirk_keeps_of_who_is_gone_are_as_many_segments_as_its_messages_may_be_in() {
         let form = Default::default();
-        let kept_of = |strategy, growths: usize, unread: usize| {
-            let loan = |len| Step::LoanRequest { client: 0, len, form };
+        // Each is loaned after so many growths.
+        let kept_of = |strategy, grown: &[usize]| {
             let mut steps = vec![
                 Step::Join { how: OpenMode::OpenOrCreate, require: None },
                 Step::create_server(0, Strategy::Static, 8, 1),
                 Step::create_client(0, strategy, 8),
             ];
-            let grown = (1..=growths).flat_map(|n| [loan(8 + n), Step::DropRequest { request: 0 }]);
-            steps.extend(grown);
-            steps.extend([loan(8), Step::SendRequest { request: 0 }].repeat(unread));
+            let loan = |len| Step::LoanRequest { client: 0, len, form };
+            let mut longest = 8;
+            for growths in grown {
+                for _ in 0..*growths {
+                    longest += 1;
+                    steps.extend([loan(longest), Step::DropRequest { request: 0 }]);
+                }
+                steps.extend([loan(8), Step::SendRequest { request: 0 }]);
+            }
+            let read = [Step::ReceiveRequest { server: 0 }, Step::DropActive { active: 0 }];
+            let unread = grown.len();
+            // One is held when the client goes.
+            steps.extend(read.iter().take(usize::from(unread > 0)));
             steps.extend([Step::DropPending { pending: 0 }].repeat(unread));
             steps.push(Step::DropClient { client: 0 });
-            let read = [Step::ReceiveRequest { server: 0 }, Step::DropActive { active: 0 }];
-            steps.extend(read.repeat(unread));
+            steps.extend(read.iter().skip(1).take(usize::from(unread > 0)));
+            steps.extend(read.repeat(unread.saturating_sub(1)));
             let known = [Switch::DiscardedRequestKeepsMemory, Switch::GoneClientLosesRequests];
-            let settings = Settings::default();
+            let settings = Settings { max_active_requests_per_client: 4, ..Settings::default() };
             let model = model_after(settings, known.into(), &steps).expect("a model");
             let MostMapped { most, tolerated } = model.most_mapped_objects().expect("a bound");
             tolerated.map(|(_, with_quirk)| with_quirk - most)
         };
-        assert_eq!(kept_of(Strategy::Static, 0, 0), None);
-        assert_eq!(kept_of(Strategy::Static, 0, 2), Some(2));
-        assert_eq!(kept_of(Strategy::BestFit, 0, 2), Some(3));
-        assert_eq!(kept_of(Strategy::BestFit, 1, 2), Some(4));
-        assert_eq!(kept_of(Strategy::BestFit, 4, 2), Some(5));
+        assert_eq!(kept_of(Strategy::Static, &[]), None);
+        assert_eq!(kept_of(Strategy::Static, &[0, 0]), Some(2));
+        assert_eq!(kept_of(Strategy::BestFit, &[0, 0]), Some(3));
+        assert_eq!(kept_of(Strategy::BestFit, &[4, 0]), Some(3), "all in the newest");
+        assert_eq!(kept_of(Strategy::BestFit, &[0, 4]), Some(4));
+        assert_eq!(kept_of(Strategy::BestFit, &[0, 1, 0, 1]), Some(5));
     }
 }

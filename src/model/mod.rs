@@ -199,10 +199,8 @@ struct Port {
     handle: bool,
     /// Longest loan so far, in elements; at least the hint.
     longest: usize,
-    /// Loans that were longer than every loan before, an upper bound of the growths.
-    growths: usize,
-    /// The last of them.
-    grown_for: MessageId,
+    /// Loans that were longer than every loan before: no more growths than that.
+    grown_for: Vec<MessageId>,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -274,6 +272,7 @@ struct Active {
     client: Key,
     /// Its pending response, whether that still exists or not.
     pending: Key,
+    id: MessageId,
     /// Loans within its limit that were refused all the same.
     failed_loans: usize,
 }
@@ -365,7 +364,7 @@ impl Model {
         self.quirks.switches()
     }
 
-    /// Those of them without which a step would have been another one, or left out.
+    /// Those of them without which a step would or might have been another one, or left out.
     pub fn steered(&self) -> impl Iterator<Item = Switch> {
         self.quirks.steered().iter()
     }

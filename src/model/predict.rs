@@ -466,7 +466,7 @@ fn predict_loan(
             Promise::LoanWithinLimitsSucceeds
         } else {
             // With PowerOfTwo there are no more growths than a length has bits.
-            if port.strategy == Strategy::BestFit && port.growths >= GROWTHS {
+            if port.strategy == Strategy::BestFit && port.growths() >= GROWTHS {
                 allowed.push(Expected::Refused("OutOfMemory"));
                 return Prediction {
                     promise: Promise::GrowthEndsInOutOfMemory,

@@ -10,15 +10,14 @@ use super::{
 use crate::{
     actor::{Action, Key, version},
     payload::MessageId,
-    scenario::{Backpressure, Nth, OpenMode, Requirement, Step, Strategy, is_reduced},
+    scenario::{
+        Backpressure, MOST_RESPONSE_LOANS, Nth, OpenMode, Requirement, Step, Strategy, is_reduced,
+    },
 };
 
 /// Unread responses at which the quirk is steered around: the smallest server that can
 /// have it preallocates six chunks.
 const UNREAD_TO_STEER_AT: usize = 4;
-
-/// Responses loaned in parallel per request that generated servers have at most.
-const MOST_RESPONSE_LOANS: usize = 4;
 
 /// Bytes of heap one segment of a local port may have.
 const AFFORDABLE_HEAP: usize = 2 << 30;
@@ -299,7 +298,7 @@ impl Model {
     fn steers_around(&self, len: usize, port: &Port) -> bool {
         let steers = |switch| self.quirks.steers(switch);
         let may_overflow = || len >= SHORTEST_OVERFLOWING || self.largest_segment(len).is_none();
-        let may_be_the_last_growth = port.growths >= GROWTHS && len > port.longest;
+        let may_be_the_last_growth = port.growths() >= GROWTHS && len > port.longest;
         port.strategy.is_dynamic()
             && (may_overflow() && steers(Switch::ImpossibleLoanOverflows)
                 || may_be_the_last_growth && steers(Switch::GrowthPastLimitCrashes)

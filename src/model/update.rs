@@ -334,10 +334,11 @@ impl Model {
                         let at =
                             queue.iter().position(|request| Some(request.id) == received.header)?;
                         let request = queue.drain(..=at).next_back()?;
-                        Some((*client, request.pending))
+                        Some((*client, request.pending, request.id))
                     });
-                if let Some((client, pending)) = found {
-                    self.active.insert(new, Active { server, client, pending, failed_loans: 0 });
+                if let Some((client, pending, id)) = found {
+                    self.active
+                        .insert(new, Active { server, client, pending, id, failed_loans: 0 });
                     if let Some(target) =
                         self.pending.get_mut(&pending).and_then(|p| p.targets.get_mut(&server))
                     {
@@ -540,8 +541,7 @@ impl Port {
             loses_chunks: false,
             handle: true,
             longest: hint,
-            growths: 0,
-            grown_for: MessageId::default(),
+            grown_for: Vec::new(),
         }
     }
 
@@ -550,11 +550,19 @@ impl Port {
         self.active > 0
     }
 
+    pub(super) fn growths(&self) -> usize {
+        self.grown_for.len()
+    }
+
+    /// After how many growths a message was loaned.
+    pub(super) fn growths_before(&self, id: MessageId) -> usize {
+        self.grown_for.partition_point(|&grown_for| grown_for <= id)
+    }
+
     fn note_loan(&mut self, id: MessageId, len: usize) {
         if len > self.longest {
             self.longest = len;
-            self.growths += 1;
-            self.grown_for = id;
+            self.grown_for.push(id);
         }
     }
 
@@ -562,6 +570,6 @@ impl Port {
     /// segment" (FAQ, Losing Dynamic Data), and only then.
     pub(super) fn keeps_data_when_gone(&self) -> bool {
         let may_grow_all_the_time = self.preallocated.is_some() || self.loses_chunks;
-        !self.strategy.is_dynamic() || self.growths == 0 && !may_grow_all_the_time
+        !self.strategy.is_dynamic() || self.growths() == 0 && !may_grow_all_the_time
     }
 }

@@ -10,15 +10,34 @@ use procfs::process::{FDTarget, Process};
 
 use super::{Owner, SHM_DIR, SandboxError, census::mapped_names};
 
-/// Paths of files that the domain with this prefix and root must not have: those below the root
-/// without the prefix, and those this process has open or mapped that are shared memory of another
-/// name or lie below `elsewhere`; `None` if there is none to look at. What other sandboxes of this
-/// very process have is theirs.
+/// The file by which all nodes of a prefix and a release know each other: no key names it.
+const SHARED_BY_ALL_NODES: &str = "global_mgmt";
+
+/// What the config says of the names of all files of a domain.
+#[derive(Debug, Clone, Copy)]
+pub struct Names<'a> {
+    /// How they begin.
+    pub prefix: &'a str,
+    /// How their suffixes begin, if that says who has set them.
+    pub suffix: Option<&'a str>,
+}
+
+impl Names<'_> {
+    fn include(&self, name: &str) -> bool {
+        let has_suffix = self.suffix.is_none_or(|suffix| name.contains(suffix));
+        name.starts_with(self.prefix) && (has_suffix || name.contains(SHARED_BY_ALL_NODES))
+    }
+}
+
+/// Paths of files that the domain with these names and this root must not have: those below the
+/// root with another name, and those this process has open or mapped that are shared memory of
+/// another name or lie below `elsewhere`; `None` if there is none to look at. What other sandboxes
+/// of this very process have is theirs.
 ///
 /// # Errors
 /// If `/proc/self/maps` or `/proc/self/fd` cannot be read.
 pub fn strange_files(
-    prefix: &str,
+    names: Names<'_>,
     root: &Path,
     elsewhere: &Path,
 ) -> Result<Option<Vec<String>>, SandboxError> {
@@ -31,7 +50,7 @@ pub fn strange_files(
     let mut there = Vec::new();
     files_below(root, &mut there);
     let kinds = open.chain(mapped).chain(there).map(|path| {
-        let kind = Kind::of(&path, prefix, root, elsewhere, me);
+        let kind = Kind::of(&path, names, root, elsewhere, me);
         (kind, path.display().to_string())
     });
     let kinds: BTreeSet<_> = kinds.filter(|(kind, _)| *kind != Kind::NotOurs).collect();
@@ -64,18 +83,18 @@ enum Kind {
 }
 
 impl Kind {
-    fn of(path: &Path, prefix: &str, root: &Path, elsewhere: &Path, me: Owner) -> Self {
+    fn of(path: &Path, names: Names<'_>, root: &Path, elsewhere: &Path, me: Owner) -> Self {
         let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
         let name = name.unwrap_or_default();
-        let by_prefix = if name.starts_with(prefix) { Self::Proper } else { Self::Strange };
+        let by_name = if names.include(&name) { Self::Proper } else { Self::Strange };
         if path.starts_with(root) {
-            by_prefix
+            by_name
         } else if root.parent().is_some_and(|sandbox| path.starts_with(sandbox)) {
             Self::NotOurs
         } else if path.parent() == Some(Path::new(SHM_DIR)) {
             let is_of_another =
-                by_prefix == Self::Strange && Owner::of_file_name(&name) == Some(me);
-            if is_of_another { Self::NotOurs } else { by_prefix }
+                !name.starts_with(names.prefix) && Owner::of_file_name(&name) == Some(me);
+            if is_of_another { Self::NotOurs } else { by_name }
         } else if path.starts_with(elsewhere) {
             Self::Strange
         } else {
@@ -96,7 +115,8 @@ mod tests {
         for root in ["/tmp/mine/root", "/dev/shm/gnt-1-2-3-x/root", "/tmp/iceoryx2/mine/root"] {
             let kind = |path: &str| {
                 let (root, elsewhere) = (root.as_ref(), "/tmp/iceoryx2/".as_ref());
-                Kind::of(path.as_ref(), "gnt-1-2-3_", root, elsewhere, me)
+                let names = Names { prefix: "gnt-1-2-3_", suffix: None };
+                Kind::of(path.as_ref(), names, root, elsewhere, me)
             };
             let at = |below: &str| kind(&format!("{root}/{below}"));
             for proper in [kind("/dev/shm/gnt-1-2-3_1.data"), at("nodes/1/gnt-1-2-3_node.details")]
@@ -124,11 +144,21 @@ mod tests {
     }
 
     #[test]
+    fn where_suffixes_are_set_a_file_with_another_one_is_strange() {
+        let names = Names { prefix: "mine_", suffix: Some(".own-") };
+        let included = ["mine_1.own-data", "mine_2__17.own-data", "mine_0_10_0.global_mgmt"];
+        assert!(included.iter().all(|name| names.include(name)));
+        assert!(!names.include("mine_2__17.data") && !names.include("other_1.own-data"));
+        assert!(Names { suffix: None, ..names }.include("mine_2__17.data"));
+    }
+
+    #[test]
     fn what_is_open_elsewhere_and_what_lies_below_the_root_is_looked_at() {
         let [dir, other] = [(); 2].map(|()| TempDir::new().unwrap());
         let root = dir.path().join("root");
         fs::create_dir_all(root.join("nodes")).unwrap();
-        let look = || strange_files("mine_", &root, other.path()).unwrap();
+        let names = Names { prefix: "mine_", suffix: None };
+        let look = || strange_files(names, &root, other.path()).unwrap();
         assert_eq!(look(), None);
         fs::write(root.join("nodes/mine_1"), b"").unwrap();
         assert_eq!(look(), Some(Vec::new()));

@@ -3,12 +3,14 @@
 use super::{LoanForm, Nth, Settings, Step};
 
 /// The steps for so many clients and servers that hold no message, while so many requests may
-/// wait to be received, with loans of a length that every one of them can make.
+/// wait to be received, with loans of a length that every one of them can make, for each active
+/// request so many responses in parallel.
 pub(crate) fn steps(
     settings: &Settings,
     clients: usize,
     servers: usize,
     waiting: usize,
+    loans: usize,
     len: usize,
 ) -> Vec<Step> {
     let mut steps = Vec::new();
@@ -58,6 +60,14 @@ pub(crate) fn steps(
         steps.push(Step::LoanResponse { active, len, form: LoanForm::WriteFromFn });
         steps.push(Step::SendResponse { response: -1 });
         steps.push(Step::InspectActive { active });
+    }
+    // There is a chunk for each of these as well, although every buffer is full.
+    for active in 0..count(requests * servers) {
+        steps.extend((0..loans).map(|_| Step::LoanResponse {
+            active,
+            len,
+            form: LoanForm::Default,
+        }));
     }
     // Where nothing could be sent nobody has noticed who is gone.
     steps.extend((0..count(clients)).map(|client| Step::UpdateClient { client }));

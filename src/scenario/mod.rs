@@ -46,9 +46,10 @@ mod step;
 use serde::{Deserialize, Serialize};
 
 pub use concurrent::Concurrent;
-pub use settings::{Backpressure, CleanUp, Payloads, Settings, SettingsVia};
+pub use settings::{Backpressure, CleanUp, OWN_SUFFIX, Payloads, Settings, SettingsVia};
 pub use step::{
-    LoanForm, MORE_THAN_NEEDED, Moment, Nth, OpenMode, PayloadType, Requirement, Step, is_reduced,
+    LoanForm, MORE_THAN_NEEDED, MOST_RESPONSE_LOANS, Moment, Nth, OpenMode, PayloadType,
+    Requirement, Step, is_reduced,
 };
 
 /// Version of the file format; see [`Scenario::schema`].

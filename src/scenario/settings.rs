@@ -223,6 +223,9 @@ impl Default for Settings {
     }
 }
 
+/// How all suffixes begin that are not iceoryx2's own.
+pub const OWN_SUFFIX: &str = ".own-";
+
 /// Sections of the config file, and their keys that say how the names of files end.
 const SUFFIXES: [(&str, &[&str]); 2] = [
     (
@@ -293,7 +296,7 @@ impl Settings {
                 fragment += &format!("{key} = true\n");
             }
             for key in keys.iter().filter(|_| self.own_suffixes) {
-                fragment += &format!("{key} = '.own-{key}'\n");
+                fragment += &format!("{key} = '{OWN_SUFFIX}{key}'\n");
             }
         }
         Some(fragment)

@@ -8,6 +8,9 @@ use super::Strategy;
 /// twice the worst case, and gets that.
 pub const MORE_THAN_NEEDED: usize = 100_000;
 
+/// Responses loaned in parallel per request that generated servers have at most.
+pub const MOST_RESPONSE_LOANS: usize = 10;
+
 /// Whether a port that is to preallocate so many chunks may have fewer than the worst case needs.
 #[must_use]
 pub fn is_reduced(preallocate: Option<usize>) -> bool {

@@ -71,6 +71,13 @@ impl Run {
         self.process.id().try_into().unwrap()
     }
 
+    /// Whether none of its threads goes on after it was stopped.
+    fn stands_still(&self) -> bool {
+        let process = Process::new(self.pid()).unwrap();
+        let mut threads = process.tasks().unwrap().flatten();
+        threads.all(|thread| thread.stat().is_ok_and(|stat| stat.state == 'T'))
+    }
+
     fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.process), signal).unwrap();
     }
@@ -149,7 +156,11 @@ fn what_a_killed_run_left_is_cleaned_and_nothing_else() {
     let foreign = Path::new(SHM_DIR).join(format!("gnt-notes-{}", std::process::id()));
     fs::write(&foreign, "").unwrap();
 
-    let (mut run, children) = Run::start();
+    let (mut run, _) = Run::start();
+    // Once it stands still it starts no more children.
+    run.signal(Signal::STOP);
+    wait_for("the run to stand still", || run.stands_still().then_some(()));
+    let children = children_of(run.pid());
     run.signal(Signal::KILL);
     run.end();
     wait_until_gone(&children);

@@ -128,7 +128,7 @@ pub(super) static ALL: &[Sabotage] = &[
                 Action::SendRequest { .. }
                     if is_undelivered(action, &truth)
                         && scene.settings.enable_fire_and_forget_requests
-                        && scene.servers.values().all(|server| server.exists) =>
+                        && scene.servers.values().all(|s| s.exists || scene.is_gone(s)) =>
                 {
                     Observation::Sent { servers: 0 }
                 }

@@ -43,10 +43,10 @@ use phrases::{
     release, traffic, vanishing, watching,
 };
 use piles::{
-    bequest, crowd_leaves, estates, few_chunks_left, forgotten_requests, held_over,
-    killed_full_grown, modest_client, much_growth, neglected, outlasting, overtaken_bequest,
-    overtaken_loans, short_lived_ports, static_server, succession, unread_answer, unread_answers,
-    unread_by_leaver,
+    answers_to_the_gone, bequest, crowd_leaves, estates, few_chunks_left, forgotten_requests,
+    held_over, killed_full_grown, modest_client, much_growth, neglected, outlasting,
+    overtaken_bequest, overtaken_loans, short_lived_ports, static_server, succession,
+    unread_answer, unread_answers, unread_by_leaver,
 };
 use values::settle;
 pub use values::{allocation, hint, impossible_length, length, settings};
@@ -251,7 +251,7 @@ fn churn() -> impl Strategy<Value = Scenario> {
         (1, vanishing()),
         (1, bequest()),
         (1, overtaken_bequest()),
-        (1, succession()),
+        (1, prop_oneof![2 => succession(), 1 => answers_to_the_gone()].boxed()),
         (1, few_chunks_left()),
         (1, overtaken_loans()),
         (2, short_lived_ports()),

@@ -3,7 +3,7 @@
 use proptest::{collection::vec, prelude::*, sample::select};
 
 use super::{
-    super::{LoanForm, Moment, OpenMode, PayloadType, Requirement, Step},
+    super::{LoanForm, MOST_RESPONSE_LOANS, Moment, OpenMode, PayloadType, Requirement, Step},
     piles::much_growth,
     values::{alignment, allocation, any_length, form, hint, index, length, preallocated, reduced},
 };
@@ -17,28 +17,40 @@ pub(super) fn missing() -> impl Strategy<Value = Step> + Clone {
     Just(Step::Join { how: OpenMode::Open, require: None })
 }
 
-pub(super) fn create_client() -> impl Strategy<Value = Step> + Clone {
-    (index(), allocation(), hint(), preallocated(), reduced()).prop_map(
-        |(participant, strategy, hint, preallocate, active)| Step::CreateClient {
+pub(super) fn create_client() -> BoxedStrategy<Step> {
+    (index(), allocation(), hint(), preallocated(), reduced())
+        .prop_map(|(participant, strategy, hint, preallocate, active)| Step::CreateClient {
             participant,
             strategy,
             hint,
             preallocate,
             active,
-        },
-    )
+        })
+        .boxed()
 }
 
-pub(super) fn create_server() -> impl Strategy<Value = Step> + Clone {
-    (index(), allocation(), hint(), 1..4_usize, preallocated()).prop_map(
-        |(participant, strategy, hint, loans, preallocate)| Step::CreateServer {
+pub(super) fn create_server() -> BoxedStrategy<Step> {
+    (index(), allocation(), hint(), response_loans(), preallocated())
+        .prop_map(|(participant, strategy, hint, loans, preallocate)| Step::CreateServer {
             participant,
             strategy,
             hint,
             loans,
             preallocate,
-        },
-    )
+        })
+        .boxed()
+}
+
+/// Responses a server may have loaned per request: now and then more than iceoryx2's default and
+/// than any buffer has room for.
+pub(super) fn response_loans() -> BoxedStrategy<usize> {
+    let few = 3_usize;
+    (0..15 * few)
+        .prop_map(move |n| match n % 15 {
+            7 => MOST_RESPONSE_LOANS - n / 15,
+            _ => 1 + n / 15,
+        })
+        .boxed()
 }
 
 pub(super) fn loan_request() -> impl Strategy<Value = Step> + Clone {

@@ -5,7 +5,7 @@ use proptest::{collection::vec, prelude::*, sample::select};
 
 use super::{
     super::{LoanForm, Nth, Step, Strategy as Allocation},
-    phrases::{create_client, create_server},
+    phrases::{create_client, create_server, response_loans},
     values::{allocation, hint, index, length},
 };
 
@@ -40,7 +40,7 @@ pub(super) fn modest_client() -> impl Strategy<Value = Step> + Clone {
 
 /// A server that cannot grow: what it has no more chunks for is refused.
 pub(super) fn static_server() -> impl Strategy<Value = Step> + Clone {
-    (index(), hint(), 1..4_usize).prop_map(|(participant, hint, loans)| {
+    (index(), hint(), response_loans()).prop_map(|(participant, hint, loans)| {
         Step::create_server(participant, Allocation::Static, hint, loans)
     })
 }
@@ -432,6 +432,32 @@ pub(super) fn succession() -> BoxedStrategy<Vec<Step>> {
             steps.push(Step::DropActive { active: 0 });
             steps.extend(newest(after).map(|pending| Step::InspectPending { pending }));
             steps.push(Step::ReceiveResponse { pending: -1 });
+            steps
+        })
+        .boxed()
+}
+
+/// A client goes before its request is received while another one waits for answers to as many
+/// requests, and a server answers all of them.
+pub(super) fn answers_to_the_gone() -> BoxedStrategy<Vec<Step>> {
+    (create_client(), create_client(), index(), length(), 1..3_usize, any::<bool>())
+        .prop_map(|(stays, goes, server, len, requests, is_first)| {
+            let ask = request(-1, len).repeat(requests);
+            let mut leaving = vec![goes];
+            leaving.extend(ask.clone());
+            leaving.extend([Step::DropPending { pending: -1 }].repeat(requests));
+            leaving.push(Step::DropClient { client: -1 });
+            let mut steps = vec![stays];
+            let asking = if is_first { [ask, leaving].concat() } else { [leaving, ask].concat() };
+            steps.extend(asking);
+            for _ in 0..2 * requests {
+                steps.push(Step::ReceiveRequest { server });
+                steps.extend(answer(-1, len));
+                steps.push(Step::InspectActive { active: -1 });
+            }
+            for pending in newest(requests) {
+                steps.extend([Step::ReceiveResponse { pending }; 2]);
+            }
             steps
         })
         .boxed()

@@ -59,8 +59,9 @@ pub(super) fn shortage() -> impl Strategy<Value = Scenario> {
     let last = option::weighted(
         0.7,
         prop_oneof![
-2 => short_of(OF_CONNECTION, connecting()),
-3 => short_of(OF_CLEAN_UP, kill)],
+            2 => short_of(OF_CONNECTION, connecting()),
+            3 => short_of(OF_CLEAN_UP, kill),
+        ],
     );
     (scenario(several_nodes, opening, phrases, 3..20), last).prop_map(|(mut scenario, last)| {
         scenario.steps.extend(last.into_iter().flatten());

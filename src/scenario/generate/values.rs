@@ -164,7 +164,7 @@ prop_compose! {
         let own_suffixes = limits % 6 == 0;
         // Only the config file makes the memory of single values dynamic.
         let by_key = |strategy: Option<Allocation>, is_slice: bool| match strategy {
-            None if !is_slice && limits % 3 == 0 => Some(Allocation::BestFit),
+            None if !is_slice && limits % 3 == 1 => Some(Allocation::BestFit),
             drawn => drawn,
         };
         let backpressure = |discard| match discard {
