@@ -14,6 +14,7 @@ mod degradation;
 mod example_programs;
 mod gate;
 mod growth;
+mod hunt;
 #[cfg(iox2_at_least_0_10)]
 mod identity;
 mod interrupted;
