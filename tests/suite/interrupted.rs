@@ -153,8 +153,8 @@ fn what_a_killed_run_left_is_cleaned_and_nothing_else() {
     let living = Sandbox::new().unwrap();
     let shared = Path::new(SHM_DIR).join(format!("{}living", living.prefix()));
     fs::write(&shared, "").unwrap();
-    let foreign = Path::new(SHM_DIR).join(format!("gnt-notes-{}", std::process::id()));
-    fs::write(&foreign, "").unwrap();
+    let notes = tempfile::Builder::new().prefix("gnt-notes-").tempfile_in(SHM_DIR).unwrap();
+    let foreign = notes.path();
 
     let (mut run, _) = Run::start();
     // Once it stands still it starts no more children.
@@ -175,7 +175,6 @@ fn what_a_killed_run_left_is_cleaned_and_nothing_else() {
     assert_eq!(run.directories(), [""; 0]);
 
     assert!(shared.exists() && living.config_path().exists() && foreign.exists(), "{said}");
-    fs::remove_file(&foreign).unwrap();
 }
 
 fn program(path: &str, arguments: &[&str]) -> Executable {
