@@ -50,7 +50,13 @@ pub(super) fn run(arguments: &HuntArguments) -> anyhow::Result<Exit> {
         let quirks = quirks.join(", ");
         eprintln!("seed {seed}: after {scenarios} scenarios, {seconds:.1} s: {quirks}");
     })?;
-    anyhow::ensure!(!quarries.is_empty(), "no quirk of this release matches");
+    if quarries.is_empty() {
+        eprintln!(
+            "gauntlet: no quirk generation could meet in this release has `{}` in its name",
+            plan.filter
+        );
+        return Ok(Exit::Usage);
+    }
     match arguments.format {
         Format::Text => say!("{}", table(&quarries)),
         Format::Json => say!("{}", serde_json::to_string_pretty(&quarries)?),

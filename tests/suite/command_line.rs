@@ -180,6 +180,7 @@ fn bad_usage_is_told_apart() {
         ("run --sceanrios 3", "a similar argument exists: '--scenarios'"),
         ("rum", "unrecognized subcommand 'rum'"),
         ("list --format xml", "[possible values: text, json]"),
+        ("hunt no-such-quirk", "has `no-such-quirk` in its name"),
     ] {
         gauntlet()
             .args(arguments.split(' '))
