@@ -41,27 +41,26 @@ pub(crate) fn steps(
     for server in 0..count(servers) {
         steps.extend((0..requests).map(|_| Step::ReceiveRequest { server }));
     }
-    // Fill every buffer, borrow all of it, fill it again.
-    let answers =
-        settings.max_response_buffer_size.min(settings.max_borrowed_responses_per_pending_response);
-    for active in 0..count(requests * servers) {
-        for _ in 0..answers {
-            steps.push(Step::LoanResponse { active, len, form: LoanForm::WriteFromFn });
-            steps.push(Step::SendResponse { response: -1 });
+    // Fill every buffer and borrow all of it until no more may be borrowed, then fill it again.
+    let mut may_be_borrowed = settings.max_borrowed_responses_per_pending_response;
+    while may_be_borrowed > 0 {
+        let answers = settings.max_response_buffer_size.min(may_be_borrowed);
+        may_be_borrowed -= answers;
+        for active in 0..count(requests * servers) {
+            steps.extend(answer(active, len).repeat(answers));
+        }
+        for pending in 0..count(requests) {
+            // Also without a server: what is kept of those that are gone goes with a receive.
+            let receipts = (answers * servers).max(1);
+            steps.extend((0..receipts).map(|_| Step::ReceiveResponse { pending }));
+            steps.push(Step::InspectPending { pending });
         }
     }
-    for pending in 0..count(requests) {
-        // Also without a server: what is kept of those that are gone goes with a receive.
-        let receipts = (answers * servers).max(1);
-        steps.extend((0..receipts).map(|_| Step::ReceiveResponse { pending }));
-        steps.push(Step::InspectPending { pending });
-    }
     for active in 0..count(requests * servers) {
-        steps.push(Step::LoanResponse { active, len, form: LoanForm::WriteFromFn });
-        steps.push(Step::SendResponse { response: -1 });
+        steps.extend(answer(active, len).repeat(settings.max_response_buffer_size));
         steps.push(Step::InspectActive { active });
     }
-    // There is a chunk for each of these as well, although every buffer is full.
+    // There is a chunk for each of these as well.
     for active in 0..count(requests * servers) {
         steps.extend((0..loans).map(|_| Step::LoanResponse {
             active,
@@ -72,6 +71,11 @@ pub(crate) fn steps(
     // Where nothing could be sent nobody has noticed who is gone.
     steps.extend((0..count(clients)).map(|client| Step::UpdateClient { client }));
     steps
+}
+
+fn answer(active: Nth, len: usize) -> [Step; 2] {
+    let loan = Step::LoanResponse { active, len, form: LoanForm::WriteFromFn };
+    [loan, Step::SendResponse { response: -1 }]
 }
 
 /// The steps that loan as much as so many clients and active requests may, on top of what

@@ -135,3 +135,18 @@ fn a_response_of_a_static_server_that_is_gone_altogether_is_missed() {
     let end = runner.judge(&scenario, Layout::Together, false).unwrap().outcome.end;
     assert_eq!(end.promise(), Some(Promise::NoResponseIsLost), "{end:?}");
 }
+
+/// Every limit is reached at once: also that on loaned responses, while all buffers are full.
+#[test]
+fn a_server_with_too_few_chunks_for_its_loans_is_found_under_full_load() {
+    let scenario = Scenario::of_steps(vec![
+        Step::Join { how: OpenMode::OpenOrCreate, require: None },
+        Step::create_client(0, Strategy::Static, 8),
+        Step::create_server(0, Strategy::Static, 8, 2),
+    ]);
+    let sabotage = Sabotage::named("second-response-beside-full-buffer-refused").unwrap();
+    let mut runner = Runner::new(executable().sabotaged(sabotage));
+    let end = runner.judge(&scenario, Layout::Together, false).unwrap().outcome.end;
+    assert_eq!(end.promise(), Some(Promise::LoanWithinLimitsSucceeds), "{end:?}");
+    assert!(matches!(end, End::Broken { position: Position::FullLoad(_), .. }), "{end:?}");
+}

@@ -95,6 +95,23 @@ pub(super) static ALL: &[Sabotage] = &[
         },
     },
     Sabotage {
+        id: "second-response-beside-full-buffer-refused",
+        breaks: Promise::LoanWithinLimitsSucceeds,
+        what: "while its client has a full buffer, a second response runs out of memory",
+        trick: || {
+            lie(|scene, action, truth| match (action, scene.loans_beside(action)) {
+                (Action::LoanResponse { active, len, .. }, Some((1.., _)))
+                    if scene.loans_from(action).is_some_and(|port| *len <= port.longest)
+                        && scene.fills_its_buffer(*active)
+                        && may_refuse(scene, action, &truth) =>
+                {
+                    refused("OutOfMemory")
+                }
+                _ => truth,
+            })
+        },
+    },
+    Sabotage {
         id: "small-loan-refused",
         breaks: Promise::LoanWithinLimitsSucceeds,
         what: "a loan of a single element runs out of memory",

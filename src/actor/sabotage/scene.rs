@@ -146,6 +146,16 @@ impl Scene {
         Some((self.loans.values().filter(|loan| loan.from == *from).count(), limit))
     }
 
+    /// Whether as many responses to an active request wait as may.
+    pub(super) fn fills_its_buffer(&self, active: Key) -> bool {
+        let Some(Active { server, pending }) = self.active.get(&active) else { return false };
+        let waiting = self
+            .responses
+            .iter()
+            .filter(|response| response.sender == *server && response.waits_at.contains(pending));
+        waiting.count() >= self.settings.max_response_buffer_size
+    }
+
     /// Whether a loaned response has outlived its active request.
     pub(super) fn has_orphaned_loan(&self) -> bool {
         let exists = |from| self.active.contains_key(from) || self.clients.contains_key(from);
