@@ -157,6 +157,16 @@ impl Outcome {
     }
 }
 
+/// Counts quirks that showed.
+pub(crate) fn sight(
+    sightings: &mut BTreeMap<Switch, u64>,
+    quirks: impl IntoIterator<Item = Switch>,
+) {
+    for switch in quirks {
+        *sightings.entry(switch).or_default() += 1;
+    }
+}
+
 /// Watches a run from outside.
 pub trait Observer {
     /// Threads are about to make this traffic at the same time.
@@ -300,9 +310,7 @@ impl Run<'_> {
         let logs = self.host.at_once(traffic, &mut || observer.alive()).map_err(stopped)?;
         match concurrent::judge(traffic, self.model.settings(), self.model.quirks(), &logs) {
             concurrent::Verdict::Kept(checked, lived_with) => {
-                for switch in lived_with {
-                    *self.sightings.entry(switch).or_default() += 1;
-                }
+                sight(&mut self.sightings, lived_with);
                 let step = Occasion::Whole(Whole::Concurrent);
                 let in_flight = InFlight::Many;
                 let situation = Situation { step, strategy: None, in_flight };
@@ -427,7 +435,7 @@ fn checked(
     match judged {
         Judged::Kept(promises) => promises.union(before.also_at_stake(action, observation)),
         Judged::Sighted(switch) => {
-            *sightings.entry(switch).or_default() += 1;
+            sight(sightings, [switch]);
             Promises::default()
         }
     }

@@ -230,9 +230,7 @@ impl Runner {
             let promise = Promise::NothingIsLeftBehind;
             let explained = leftovers::explain(&judgement.outcome.known_leftovers, &census);
             if !explained.is_empty() {
-                for switch in explained {
-                    *judgement.outcome.sightings.entry(switch).or_default() += 1;
-                }
+                lockstep::sight(&mut judgement.outcome.sightings, explained);
                 self.start_afresh();
             } else if census.is_clean() {
                 judgement.outcome.note_of_the_whole(promise, Whole::Census);

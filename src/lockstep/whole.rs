@@ -1,7 +1,7 @@
 //! What is looked at as a whole, beside each step: the files of the domain, what is mapped, and what
 //! there is once everything was dropped.
 
-use super::{End, Occasion, Position, Run, Situation, Whole};
+use super::{End, Occasion, Position, Run, Situation, Whole, sight};
 use crate::{
     coverage::InFlight,
     model::{
@@ -54,9 +54,7 @@ impl Run<'_> {
         } else if let Some((quirks, limit)) = tolerated
             && mapped <= limit
         {
-            for switch in quirks {
-                *self.sightings.entry(switch).or_default() += 1;
-            }
+            sight(&mut self.sightings, quirks);
         } else {
             let breach = Breach {
                 promise,

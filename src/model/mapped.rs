@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 
+use enumset::EnumSet;
+
 use super::{Model, Port, Switch};
 use crate::{actor::Key, payload::MessageId};
-use enumset::EnumSet;
 
 /// How many shared-memory objects may be mapped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -40,6 +40,7 @@ mod known;
 mod left_behind;
 mod mapped;
 pub(crate) mod overlap;
+mod port;
 mod predict;
 pub mod promise;
 mod promises;
@@ -109,7 +110,7 @@ pub struct Model {
     loaned_responses: LiteMap<Key, LoanedResponse>,
     responses: LiteMap<Key, HeldResponse>,
     /// Pairs (client, server) in which the client has received a response, and so has
-    /// mapped a segment of the server, and the last one.
+    /// mapped a segment of the server, with the last response it received.
     mapped: BTreeMap<(Key, Key), MessageId>,
     /// Pairs (server, client) in which the server has seen the client.
     server_knows: BTreeSet<(Key, Key)>,

@@ -18,7 +18,7 @@ const SHARED_BY_ALL_NODES: &str = "global_mgmt";
 pub struct Names<'a> {
     /// How they begin.
     pub prefix: &'a str,
-    /// How their suffixes begin, if that says who has set them.
+    /// How their suffixes begin; `None` where the config leaves iceoryx2's own.
     pub suffix: Option<&'a str>,
 }
 

@@ -19,6 +19,7 @@
 //! In a property test, [`Family::scenarios`] is the strategy; see the [crate] for one.
 
 mod concurrency;
+mod leavers;
 mod overlap;
 mod phrases;
 mod piles;
@@ -37,16 +38,18 @@ use serde::{Deserialize, Serialize};
 use super::{LoanForm, OpenMode, Repeat, Scenario, Settings, Step, Strategy as Allocation};
 use crate::model::GROWTHS;
 
+use leavers::{
+    answers_to_the_gone, bequest, crowd_leaves, estates, overtaken_bequest, short_lived_ports,
+    succession, unread_by_leaver,
+};
 use phrases::{
     coming_and_going, conversation, create_client, create_server, dying, inspect, join, killing,
     missing, mourning, opening, orphaning, port_drops_under_held_data, reconnection, recycling,
     release, traffic, vanishing, watching,
 };
 use piles::{
-    answers_to_the_gone, bequest, crowd_leaves, estates, few_chunks_left, forgotten_requests,
-    held_over, killed_full_grown, modest_client, much_growth, neglected, outlasting,
-    overtaken_bequest, overtaken_loans, short_lived_ports, static_server, succession,
-    unread_answer, unread_answers, unread_by_leaver,
+    few_chunks_left, forgotten_requests, held_over, killed_full_grown, modest_client, much_growth,
+    neglected, outlasting, overtaken_loans, static_server, unread_answer, unread_answers,
 };
 use values::settle;
 pub use values::{allocation, hint, impossible_length, length, settings};

@@ -41,14 +41,14 @@ pub(super) fn create_server() -> BoxedStrategy<Step> {
         .boxed()
 }
 
-/// Responses a server may have loaned per request: now and then more than iceoryx2's default and
-/// than any buffer has room for.
+/// Responses a server may have loaned per request: 1 to 3, and one time in fifteen more than
+/// iceoryx2's default and than any buffer has room for.
 pub(super) fn response_loans() -> BoxedStrategy<usize> {
-    let few = 3_usize;
-    (0..15 * few)
-        .prop_map(move |n| match n % 15 {
-            7 => MOST_RESPONSE_LOANS - n / 15,
-            _ => 1 + n / 15,
+    const TIMES: usize = 15;
+    (0..3 * TIMES)
+        .prop_map(|n| match (n / TIMES, n % TIMES) {
+            (less, 7) => MOST_RESPONSE_LOANS - less,
+            (more, _) => 1 + more,
         })
         .boxed()
 }
