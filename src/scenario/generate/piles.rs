@@ -87,8 +87,8 @@ pub(super) fn neglected() -> BoxedStrategy<Vec<Step>> {
 }
 
 /// Requests nobody waits for any more, or that no server has any more, of which a server takes
-/// some; then as many loans as there may be. Their client may be a new one with a limit of active
-/// requests of its own.
+/// some; others that are waited for, and as many loans as there may be. Their client may be a new
+/// one with a limit of active requests of its own.
 pub(super) fn forgotten_requests() -> BoxedStrategy<Vec<Step>> {
     let is = prop::bool::weighted;
     let turns = vec((any::<bool>(), is(0.3), is(0.8)), 2..9);
@@ -96,18 +96,25 @@ pub(super) fn forgotten_requests() -> BoxedStrategy<Vec<Step>> {
         2 => index().prop_map(|client| (None, client)),
         1 => modest_client().prop_map(|create| (Some(create), -1)),
     ];
-    (client, index(), length(), turns, any::<bool>())
-        .prop_map(|((create, client), server, len, turns, waits)| {
+    (client, index(), length(), turns, 0..5_usize)
+        .prop_map(|((create, client), server, len, mut turns, waiting)| {
             let mut steps = Vec::from_iter(create);
+            // Those that several wait for find all active requests there may be, and full buffers.
+            let servers = if waiting > 1 { 4 } else { 1 };
+            if waiting > 1 {
+                turns.retain(|&(_, ended, _)| ended);
+                turns.extend([(true, false, true); 4]);
+                turns.extend([(false, false, true); 4]);
+            }
             for (taken, ended, forgotten) in turns {
                 steps.extend(request(client, len));
                 steps.extend(forgotten.then_some(Step::DropPending { pending: -1 }));
-                steps.extend(taken.then_some(Step::ReceiveRequest { server }));
+                for server in (server..).take(servers).filter(|_| taken) {
+                    steps.push(Step::ReceiveRequest { server });
+                }
                 steps.extend(ended.then_some(Step::DropActive { active: -1 }));
             }
-            if waits {
-                steps.extend(request(client, len));
-            }
+            steps.extend(request(client, len).repeat(waiting));
             let form = LoanForm::WriteFromSlice;
             steps.extend([Step::LoanRequest { client, len, form }; 4]);
             steps.extend([Step::DropRequest { request: -1 }; 4]);
