@@ -5,8 +5,10 @@ mod workload;
 use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, Throughput};
-use iox2_gauntlet::actor::iox;
-use workload::{EXCHANGED, Exchanges, Measured, Payload, Scenarios, generated, scenario_of_ports};
+use iox2_gauntlet::{actor::iox, scenario::Scenario};
+use workload::{
+    EXCHANGED, Exchanges, Measured, Payload, Scenarios, generated, is_small, scenario_of_ports,
+};
 
 fn main() -> Measured<()> {
     iox::silence();
@@ -65,13 +67,17 @@ fn scenarios(criterion: &mut Criterion) -> Measured<()> {
             bencher.iter(|| scenarios.judge(&scenario).expect("the scenario runs"));
         });
     }
-    let mut generated = generated();
-    group.bench_function("generated", |bencher| {
-        bencher.iter(|| {
-            let scenario = generated.next().expect("there is always another");
-            scenarios.judge(&scenario).expect("the scenario runs");
+    type Chosen = fn(&Scenario) -> bool;
+    let choices: [(&str, Chosen); 2] = [("generated, small", is_small), ("generated", |_| true)];
+    for (name, is_chosen) in choices {
+        let mut generated = generated().filter(is_chosen);
+        group.bench_function(name, |bencher| {
+            bencher.iter(|| {
+                let scenario = generated.next().expect("there is always another");
+                scenarios.judge(&scenario).expect("the scenario runs");
+            });
         });
-    });
+    }
     group.finish();
     Ok(())
 }

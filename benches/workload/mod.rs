@@ -210,3 +210,8 @@ pub fn generated() -> impl Iterator<Item = Scenario> {
         |index: &u64| matches!(Family::of_turn(*index), Family::Turnover | Family::ManyGrowths);
     (0..).filter(move |index| !is_long(index)).map(|index| scenario_of_run(1, index))
 }
+
+/// Whether a scenario has no more than a hundred steps, repetitions written out, and no threads.
+pub fn is_small(scenario: &Scenario) -> bool {
+    scenario.concurrent.is_none() && scenario.all_steps().nth(100).is_none()
+}
