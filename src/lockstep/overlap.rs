@@ -407,6 +407,24 @@ mod tests {
     }
 
     #[test]
+    fn a_step_that_comes_to_different_things_is_not_taken() {
+        let join = Step::Join { how: OpenMode::OpenOrCreate, require: None };
+        let nobody = Model::new(Default::default(), [].into());
+        let mut somebody = nobody.clone();
+        let action = somebody.resolve(&join).expect("an action");
+        somebody.apply(&action, &Observation::Done);
+        let is_taken = |model: &Model, other: &Model| {
+            let mut host = Perfect::of(&asks_after_a_meeting(), Vec::new());
+            let mut watch = Silent;
+            let mut run = in_states(model.clone(), vec![other.clone()], &mut host, &mut watch);
+            run.resolve(&Step::create_client(0, Strategy::Static, 8)).is_some()
+        };
+        assert!(is_taken(&somebody, &somebody));
+        assert!(!is_taken(&somebody, &nobody));
+        assert!(!is_taken(&nobody, &somebody));
+    }
+
+    #[test]
     fn a_state_that_does_not_allow_what_was_observed_is_given_up() {
         let join = Step::Join { how: OpenMode::Create, require: None };
         let model = Model::new(Default::default(), [].into());

@@ -7,11 +7,10 @@ use crate::actor::Key;
 
 impl Model {
     /// Whether the requests of a client, with one more, take more chunks than iceoryx2
-    /// preallocates with a known quirk: it counts what servers hold, not what the client
-    /// still waits for.
-    pub(super) fn takes_more_than_counted(&self, client: Key) -> bool {
-        let s = &self.settings;
-        let counted = 2 * s.max_active_requests_per_client * s.max_servers + s.max_loaned_requests;
+    /// preallocates for so many active ones with a known quirk: it counts what servers hold,
+    /// not what the client still waits for.
+    pub(super) fn takes_more_than_counted(&self, client: Key, active: usize) -> bool {
+        let counted = self.counted_for_client(active);
         let loaned = self.loaned_requests_of(client);
         let most = self.pending.len() + self.messages_in_flight() + self.active.len();
         // Mostly there are too few, whoever they belong to.
@@ -19,6 +18,55 @@ impl Model {
             return false;
         }
         self.chunks_of_client(client) >= counted
+    }
+
+    /// Chunks iceoryx2 preallocates for a client with so many active requests: each server may
+    /// hold as many, and as many may be in its buffer.
+    fn counted_for_client(&self, active: usize) -> usize {
+        2 * active * self.settings.max_servers + self.settings.max_loaned_requests
+    }
+
+    /// Chunks iceoryx2 preallocates for a server.
+    fn counted_for_server(&self, server: &Port) -> usize {
+        let s = &self.settings;
+        let per_request = s.max_response_buffer_size
+            + s.max_borrowed_responses_per_pending_response
+            + server.loans;
+        2 * s.max_clients * s.max_active_requests_per_client * per_request
+    }
+
+    /// Whether a client with a limit of active requests of its own may have no chunk left with
+    /// the quirk that preallocates for no more than that.
+    pub(super) fn takes_more_than_own_limit(&self, client: Key, port: &Port) -> bool {
+        port.is_client()
+            && port.active < self.settings.max_active_requests_per_client
+            && (self.may_have_lost_track(client)
+                || self.takes_more_than_counted(client, port.active))
+    }
+
+    /// Whether a port may have no chunk for a loan of this length with the quirk that makes each
+    /// of its segments one chunk shorter than the one before.
+    pub(super) fn has_lost_chunks(&self, key: Key, port: &Port, len: usize) -> bool {
+        if !port.loses_chunks || port.ran_out || self.may_have_lost_track(key) {
+            return port.loses_chunks;
+        }
+        let counted = port.preallocated.unwrap_or_else(|| match port.is_client() {
+            true => self.counted_for_client(port.active),
+            false => self.counted_for_server(port),
+        });
+        // The first segment is a chunk short as well.
+        let lost = 1 + port.growths() + usize::from(len > port.longest);
+        self.chunks_of(key, port) + lost >= counted
+    }
+
+    /// Whether peers are gone which the port has not noticed yet: what these had comes back with
+    /// its next look at who is there.
+    fn may_have_lost_track(&self, key: Key) -> bool {
+        self.unaware.contains(&key) || !self.killed.is_empty()
+    }
+
+    fn chunks_of(&self, key: Key, port: &Port) -> usize {
+        if port.is_client() { self.chunks_of_client(key) } else { self.chunks_of_server(key) }
     }
 
     /// Chunks that the requests of a client take at most, loaned ones included, as long as no
@@ -48,13 +96,7 @@ impl Model {
     /// have none left. What nobody has any more can be loaned again.
     pub(super) fn may_lack_chunks(&self, key: Key, port: &Port) -> bool {
         let Some(preallocated) = port.preallocated else { return false };
-        // What those had who are gone comes back with the next look at who is there.
-        if self.unaware.contains(&key) || !self.killed.is_empty() {
-            return true;
-        }
-        let taken =
-            if port.is_client() { self.chunks_of_client(key) } else { self.chunks_of_server(key) };
-        taken >= preallocated
+        self.may_have_lost_track(key) || self.chunks_of(key, port) >= preallocated
     }
 
     /// Responses of a server to pending responses that are gone while their client is not, or
@@ -66,11 +108,7 @@ impl Model {
     /// Whether the responses of a server, those that were never read and one more included,
     /// may take more chunks than it preallocates.
     pub(super) fn unread_responses_fill(&self, server: Key, port: &Port) -> bool {
-        let s = &self.settings;
-        let per_request =
-            s.max_response_buffer_size + s.max_borrowed_responses_per_pending_response + port.loans;
-        self.chunks_of_server(server)
-            >= 2 * s.max_clients * s.max_active_requests_per_client * per_request
+        self.chunks_of_server(server) >= self.counted_for_server(port)
     }
 
     /// Whether a known quirk may ruin the server once it holds what it would receive and all
@@ -156,7 +194,8 @@ mod tests {
     use std::collections::BTreeSet;
 
     use crate::{
-        model::{Expected, ideal::tests::model_after},
+        actor::Observation,
+        model::{Expected, Model, Switch, ideal::tests::model_after},
         scenario::{LoanForm, OpenMode, Settings, Step, Strategy},
     };
 
@@ -212,6 +251,35 @@ mod tests {
         assert!(after(&[&asked, &answer]));
         assert!(after(&[&asked, &answer, &[read]]));
         assert!(!after(&[&asked, &answer, &[read, drop]]));
+    }
+
+    #[test]
+    fn a_loan_the_limit_refuses_does_not_count_as_one_that_failed() {
+        let steps = [
+            Step::Join { how: OpenMode::Create, require: None },
+            Step::create_client(0, Strategy::Static, 8),
+            Step::create_server(0, Strategy::Static, 8, 2),
+            loan_request(0),
+            Step::SendRequest { request: 0 },
+            Step::ReceiveRequest { server: 0 },
+            loan_response(0),
+        ];
+        let quirk = Switch::FailedLoanKeepsCount;
+        let mut model = model_after(Settings::default(), [quirk].into(), &steps).expect("a model");
+        let next = |model: &mut Model| model.resolve(&loan_response(0)).expect("an action");
+        let is_tolerated = |model: &mut Model| {
+            let action = next(model);
+            model.predict(&action).tolerated.iter().any(|(switch, _)| *switch == quirk)
+        };
+        assert!(!is_tolerated(&mut model), "none has failed");
+        for error in ["OutOfMemory", "ExceedsMaxLoans"] {
+            let action = next(&mut model);
+            model.apply(&action, &Observation::Refused(error.to_owned()));
+            assert!(is_tolerated(&mut model), "one failed, one is loaned, which makes two");
+        }
+        let drop = model.resolve(&Step::DropLoanedResponse { response: 0 }).expect("an action");
+        model.apply(&drop, &Observation::Done);
+        assert!(!is_tolerated(&mut model), "only one failed for want of memory");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Model, Switch, TargetState, update::endanger};
+use super::{Model, Switch, TargetState, Unreturned, update::endanger};
 use crate::actor::Key;
 
 impl Model {
@@ -34,8 +34,10 @@ impl Model {
                     let held =
                         self.active.values().filter(|a| a.client == client && a.server == *server);
                     let unread = queue.iter().map(|request| request.id);
-                    let kept = port.objects_kept_by(held.map(|active| active.id).chain(unread));
-                    self.unreturned.insert((*server, client), kept);
+                    let requests = held.map(|active| active.id).chain(unread).collect::<Vec<_>>();
+                    let (borrowed, objects) =
+                        (requests.len(), port.objects_kept_by(requests.into_iter()));
+                    self.unreturned.insert((*server, client), Unreturned { borrowed, objects });
                 }
                 if !queue.is_empty() {
                     *self.forsaken.entry(*server).or_default() += 1;

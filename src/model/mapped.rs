@@ -51,7 +51,10 @@ impl Model {
         let forgotten = self.forgotten.values().map(BTreeSet::len).sum::<usize>();
         let unreleased = self.unreleased.values().sum::<usize>();
         let kept = [
-            (Switch::DiscardedRequestKeepsMemory, self.unreturned.values().sum()),
+            (
+                Switch::DiscardedRequestKeepsMemory,
+                self.unreturned.values().map(|kept| kept.objects).sum(),
+            ),
             // A connection, and the one or two segments of the peer, for each.
             (Switch::GoneConnectionIsForgotten, 3 * forgotten),
             (Switch::GoneClientIsNeverForgotten, 3 * unreleased),

@@ -143,8 +143,8 @@ pub struct Model {
     /// for which a response was discarded.
     discarding: BTreeSet<Key>,
     /// Pairs (server, client) of which the client went away with requests the server has
-    /// to discard, and the shared-memory objects these may keep mapped with known quirks.
-    unreturned: BTreeMap<(Key, Key), usize>,
+    /// to discard.
+    unreturned: BTreeMap<(Key, Key), Unreturned>,
     /// Per port, peers that are gone and whose connections it may keep.
     expired: BTreeMap<Key, BTreeSet<Key>>,
     /// Per port, those of them whose connections it may keep for ever, with a known quirk.
@@ -181,6 +181,15 @@ struct Participant {
     present: bool,
 }
 
+/// What a server has of a client that went away with requests it has to discard.
+#[derive(Debug, Clone, PartialEq)]
+struct Unreturned {
+    /// Requests of it that it held or had not received.
+    borrowed: usize,
+    /// Shared-memory objects these may keep mapped with known quirks.
+    objects: usize,
+}
+
 /// A client or a server.
 #[derive(Debug, Clone, PartialEq)]
 struct Port {
@@ -194,8 +203,10 @@ struct Port {
     active: usize,
     /// Chunks it has, if they are fewer than it may need, as was asked for.
     preallocated: Option<usize>,
-    /// With a known quirk, it may have fewer chunks than it needs at any time.
+    /// With a known quirk, it loses a chunk whenever it grows, and grows whenever it has none.
     loses_chunks: bool,
+    /// With this quirk, it may have had none: how often it grew since is not known.
+    ran_out: bool,
     /// The `Client` or `Server` itself still exists.
     handle: bool,
     /// Longest loan so far, in elements; at least the hint.

@@ -18,6 +18,7 @@ impl Port {
             active: 0,
             preallocated: None,
             loses_chunks: false,
+            ran_out: false,
             handle: true,
             longest: hint,
             grown_for: Vec::new(),

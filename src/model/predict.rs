@@ -59,7 +59,7 @@ impl Model {
                 let port = &self.clients[&client];
                 let lacks = self.may_lack_chunks(client, port);
                 let mut prediction = predict_loan(port, len, loaned, limit, lacks);
-                self.tolerate_missing_chunks(client, port, &mut prediction);
+                self.tolerate_missing_chunks(client, port, len, &mut prediction);
                 self.tolerate_failed_growth(client, port, len, &mut prediction);
                 prediction
             }
@@ -69,7 +69,7 @@ impl Model {
                 let loaned = self.loaned_responses_of(active);
                 let lacks = self.may_lack_chunks(server_key, server);
                 let mut prediction = predict_loan(server, len, loaned, server.loans, lacks);
-                self.tolerate_missing_chunks(server_key, server, &mut prediction);
+                self.tolerate_missing_chunks(server_key, server, len, &mut prediction);
                 self.tolerate_failed_growth(server_key, server, len, &mut prediction);
                 let quirk = Switch::FailedLoanKeepsCount;
                 if loaned + failed_loans >= server.loans && self.quirks.contains(quirk) {
@@ -125,18 +125,17 @@ impl Model {
     }
 
     /// With the quirks, a port that should have a chunk for every loan may have none.
-    fn tolerate_missing_chunks(&self, key: Key, port: &Port, prediction: &mut Prediction) {
+    fn tolerate_missing_chunks(&self, key: Key, port: &Port, len: usize, to: &mut Prediction) {
         let mut tolerate = |quirk, applies: &dyn Fn() -> bool| {
             if self.quirks.contains(quirk) && applies() {
-                prediction.tolerated.push((quirk, Expected::Refused("OutOfMemory")));
+                to.tolerated.push((quirk, Expected::Refused("OutOfMemory")));
             }
         };
-        tolerate(Switch::AlignedPortLosesChunks, &|| port.loses_chunks);
-        tolerate(Switch::OwnActiveLimitTakesChunks, &|| {
-            port.is_client() && port.active < self.settings.max_active_requests_per_client
-        });
+        tolerate(Switch::AlignedPortLosesChunks, &|| self.has_lost_chunks(key, port, len));
+        tolerate(Switch::OwnActiveLimitTakesChunks, &|| self.takes_more_than_own_limit(key, port));
         tolerate(Switch::UndeliveredRequestTakesChunk, &|| {
-            port.is_client() && self.takes_more_than_counted(key)
+            let most = self.settings.max_active_requests_per_client;
+            port.is_client() && self.takes_more_than_counted(key, most)
         });
         tolerate(Switch::OldResponsesExhaustChunks, &|| {
             !port.is_client() && self.unread_responses_fill(key, port)
@@ -385,7 +384,7 @@ impl Model {
         let quirk = Switch::DiscardedRequestKeepsMemory;
         if self.settings.enable_fire_and_forget_requests
             && self.quirks.contains(quirk)
-            && self.unreturned.keys().any(|(of, _)| *of == server)
+            && self.may_count_discarded(server)
         {
             let announced = Expected::Server { has_requests: Some(true) };
             prediction.tolerated.push((quirk, announced));

@@ -98,8 +98,7 @@ impl Model {
                 .find(|request| request.certain)
                 .is_some_and(|request| !self.pending.contains_key(&request.pending));
             merge.add(Source {
-                blocked: self.active_of(*client, server)
-                    >= self.settings.max_active_requests_per_client,
+                blocked: self.holds_most_of(*client, server),
                 queue: wanted().map(|r| (r.candidate(), r.certain)),
                 skips: wanted().count() < queue.len(),
             });
@@ -118,7 +117,7 @@ impl Model {
         };
         let mut tolerated = self.tolerate_lost_requests_of_gone_clients(server);
         let quirk = Switch::DiscardedRequestKeepsMemory;
-        let keeps = self.unreturned.keys().any(|(of, _)| *of == server);
+        let keeps = self.may_count_discarded(server);
         // Only where nothing has to be delivered: another client's request still is.
         if keeps && allowed.contains(&Expected::Nothing) && self.quirks.contains(quirk) {
             tolerated.push((quirk, Expected::Refused("ExceedsMaxBorrows")));
@@ -155,12 +154,27 @@ impl Model {
         else {
             return Vec::new();
         };
+        // Without those that are missing, another client's limit decides.
+        let is_limited = self.may_count_discarded(server)
+            || self.queues_to(server).any(|((client, _), _)| self.holds_most_of(*client, server));
         requests()
             .filter(|request| !request.orphan)
             .map(|request| Expected::Received(request.candidate()))
-            .chain([Expected::Nothing, Expected::Refused("ExceedsMaxBorrows")])
+            .chain([Expected::Nothing])
+            .chain(is_limited.then_some(Expected::Refused("ExceedsMaxBorrows")))
             .map(|expected| (quirk, expected))
             .collect()
+    }
+
+    fn holds_most_of(&self, client: Key, server: Key) -> bool {
+        self.active_of(client, server) >= self.settings.max_active_requests_per_client
+    }
+
+    /// Whether the requests of a gone client, with the quirks those that were discarded as well,
+    /// may be as many as a server holds of one client.
+    pub(super) fn may_count_discarded(&self, server: Key) -> bool {
+        let most = self.settings.max_active_requests_per_client;
+        self.unreturned.iter().any(|((of, _), kept)| *of == server && kept.borrowed > most)
     }
 
     pub(super) fn predict_receive_response(&self, pending_key: Key) -> Prediction {

@@ -96,6 +96,7 @@ impl Model {
             }
             Action::DropServer { server } => self.drop_server(server),
             Action::LoanRequest { client, new, id, len, .. } => {
+                self.note_running_out(client, len);
                 if matches!(observation, Observation::Loaned { .. }) {
                     self.loaned_requests.insert(new, LoanedRequest { client, id, len });
                     if let Some(port) = self.clients.get_mut(&client) {
@@ -104,6 +105,9 @@ impl Model {
                 }
             }
             Action::LoanResponse { active, new, id, len, .. } => {
+                if let Some(server) = self.active.get(&active).map(|active| active.server) {
+                    self.note_running_out(server, len);
+                }
                 if matches!(observation, Observation::Loaned { .. })
                     && let Some(Active { server, client, pending, .. }) =
                         self.active.get(&active).cloned()
@@ -198,6 +202,15 @@ impl Model {
         is_over_aligned
             && strategy.is_dynamic()
             && self.quirks.steers(Switch::AlignedPortLosesChunks)
+    }
+
+    fn note_running_out(&mut self, key: Key, len: usize) {
+        let port = self.clients.get(&key).or_else(|| self.servers.get(&key));
+        if port.is_some_and(|port| self.has_lost_chunks(key, port, len))
+            && let Some(port) = self.clients.get_mut(&key).or_else(|| self.servers.get_mut(&key))
+        {
+            port.ran_out = true;
+        }
     }
 
     fn note_failed_growth(&mut self, key: Key, len: usize) {

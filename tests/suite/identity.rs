@@ -2,7 +2,7 @@
 //! is listed where. A scenario has one service, opened once by each node, so these are tests of
 //! their own.
 
-use std::fmt::Debug;
+use std::{collections::BTreeSet, fmt::Debug, fs, path::Path};
 
 use iceoryx2::{
     node::{NodeListFailure, NodeState, NodeView},
@@ -13,7 +13,10 @@ use iceoryx2::{
         port_factory::request_response,
     },
 };
-use iox2_gauntlet::{actor::config_file, sandbox::Sandbox};
+use iox2_gauntlet::{
+    actor::config_file,
+    sandbox::{Leftover, Sandbox},
+};
 
 use crate::across_processes::assert_nothing_left;
 
@@ -237,6 +240,44 @@ fn ports_are_listed_with_their_names() {
         [(String::new(), nameless_server.id()), ("answers".to_owned(), server.id())]
     );
     drop((client, server, nameless_client, nameless_server, service, node));
+    domain.close();
+}
+
+/// Whatever else somebody keeps beside iceoryx2's files, under names that look like them, is not a
+/// node nor a service, and in nobody's way.
+#[test]
+fn files_of_others_are_neither_nodes_nor_services() {
+    let domain = Domain::new();
+    let node = domain.node::<ipc::Service>("one");
+    let service = builder(&node, "a").create().unwrap();
+    let server = service.server_builder().create().unwrap();
+    let client = service.client_builder().create().unwrap();
+    let mut strangers = BTreeSet::new();
+    for leftover in domain.sandbox.census().unwrap().leftovers {
+        let path = match leftover {
+            Leftover::SharedMemory(name) => Path::new("/dev/shm").join(name),
+            Leftover::File(name) => domain.sandbox.root().join(name),
+            Leftover::Descriptor(_) | Leftover::Mapping(_) => continue,
+        };
+        // The directory of a node has none.
+        let Some(suffix) = path.extension().and_then(|suffix| suffix.to_str()) else { continue };
+        let name = format!("{}backup.{suffix}", domain.sandbox.prefix());
+        strangers.insert(path.with_file_name(name));
+    }
+    assert!(strangers.len() >= 5, "{strangers:?}");
+    strangers.iter().for_each(|path| fs::write(path, "not of iceoryx2").unwrap());
+
+    let list =
+        || names(usize::MAX, |callback| Node::<ipc::Service>::list(&domain.config, callback));
+    assert_eq!(list(), ["one"]);
+    assert_eq!(domain.services::<ipc::Service>(usize::MAX), ["a"]);
+    let other = domain.node::<ipc::Service>("two");
+    let opened = builder(&other, "a").open().unwrap();
+    assert_eq!(nodes_of(&opened, usize::MAX), ["one", "two"]);
+    let pending = client.loan_slice(1).unwrap().send().unwrap();
+    assert!(server.receive().unwrap().is_some());
+    drop((pending, server, client, opened, service, other, node));
+    strangers.iter().for_each(|path| fs::remove_file(path).unwrap());
     domain.close();
 }
 

@@ -3,11 +3,12 @@
 use std::{collections::BTreeSet, fs, num::NonZeroUsize, path::Path, thread, time::Duration};
 
 use iox2_gauntlet::{
-    actor::{child::Executable, version},
+    actor::{Action, Observation, child::Executable, iox, variant::Variant, version},
     campaign,
-    lockstep::{End, Position},
-    model::{Promise, quirk::Quirk},
+    lockstep::{self, End, Observer, Position},
+    model::{self, Expected, Prediction, Promise, Switch, judge, quirk::Quirk},
     runner::{Runner, Venue},
+    sandbox::Sandbox,
     scenario::Scenario,
 };
 
@@ -131,4 +132,67 @@ fn the_readme_lists_every_quirk_as_the_command_prints_them() {
         include_str!("../../README.md").contains(&table),
         "the README's table of quirks is stale; it should be:\n{table}"
     );
+}
+
+/// What is tolerated of a quirk before it shows.
+struct TooEarly {
+    switch: Switch,
+    action: Option<Action>,
+    complaints: Vec<String>,
+    tolerated: usize,
+}
+
+impl Observer for TooEarly {
+    fn before(&mut self, _: Position, action: &Action) {
+        self.action = Some(action.clone());
+    }
+
+    fn after(&mut self, position: Position, prediction: &Prediction, observation: &Observation) {
+        let Position::Step(step) = position else { return };
+        let Prediction { promise, allowed, tolerated } = prediction;
+        let adds =
+            |(switch, what): &(Switch, Expected)| *switch == self.switch && !allowed.contains(what);
+        let Some((_, what)) = tolerated.iter().find(|known| adds(known)) else { return };
+        self.tolerated += 1;
+        let action = self.action.take().expect("an action comes before what it leads to");
+        let strict = Prediction { tolerated: Vec::new(), allowed: allowed.clone(), ..*prediction };
+        if judge::judge(&action, &strict, observation).is_ok() {
+            self.complaints.push(format!(
+                "step {}, {action}: {observation:?} is as {promise} says, {what:?} would be tolerated",
+                step + 1
+            ));
+        }
+    }
+}
+
+/// A proof is as small as it can be: what is tolerated earlier than at its end, and does not
+/// show there, is more than the quirk does.
+#[test]
+fn a_quirk_is_tolerated_nowhere_in_its_proof_but_where_it_shows() {
+    // Requests that are discarded are passed over until as many are as a server may hold.
+    const EARLIER: &str = "stuck-request-of-gone-client-is-announced";
+    iox::silence();
+    let active = campaign::active_quirks().unwrap();
+    let known = campaign::switches(&active);
+    let (mut tolerated, mut complaints) = (0, Vec::new());
+    for quirk in active.iter().filter(|quirk| quirk.id != EARLIER) {
+        let scenario = &quirk.scenario;
+        let Some(switch) = quirk.switch else { continue };
+        let ends = matches!(quirk.promise, Promise::NeverCrashes | Promise::NeverHangs);
+        let is_alone = scenario.concurrent.is_none() && !scenario.kills();
+        if ends || !is_alone || scenario.runs_short() || scenario.holds_amid() {
+            continue;
+        }
+        let sandbox = Sandbox::new().unwrap();
+        let scenario = &*model::steered(scenario, &known);
+        let config = sandbox.config_for("proof", &scenario.service).unwrap();
+        let settings = scenario.service.clone();
+        let mut host = iox::host(Variant::Ipc, &config, "proof", settings).unwrap();
+        let mut watch = TooEarly { switch, action: None, complaints: Vec::new(), tolerated: 0 };
+        lockstep::run(scenario, &known, host.as_mut(), &mut watch);
+        tolerated += usize::from(watch.tolerated > 0);
+        complaints.extend(watch.complaints.iter().map(|what| format!("{}: {what}", quirk.id)));
+    }
+    assert!(complaints.is_empty(), "{}", complaints.join("\n"));
+    assert!(tolerated >= 20, "{tolerated} proofs show what is tolerated at a step");
 }
