@@ -2,7 +2,13 @@
 //! is listed where. A scenario has one service, opened once by each node, so these are tests of
 //! their own.
 
-use std::{collections::BTreeSet, fmt::Debug, fs, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Debug,
+    fs,
+    os::unix::fs::PermissionsExt as _,
+    path::Path,
+};
 
 use iceoryx2::{
     node::{NodeListFailure, NodeState, NodeView},
@@ -17,6 +23,7 @@ use iox2_gauntlet::{
     actor::config_file,
     sandbox::{Leftover, Sandbox},
 };
+use procfs::process::{MMPermissions, MMapPath, Process};
 
 use crate::across_processes::assert_nothing_left;
 
@@ -232,6 +239,16 @@ fn ports_are_listed_with_their_names() {
         servers.push((details.server_name.to_string(), details.server_id));
         CallbackProgression::Continue
     });
+    let (mut first_clients, mut first_servers) = (0, 0);
+    service.dynamic_config().list_clients(|_| {
+        first_clients += 1;
+        CallbackProgression::Stop
+    });
+    service.dynamic_config().list_servers(|_| {
+        first_servers += 1;
+        CallbackProgression::Stop
+    });
+    assert_eq!((first_clients, first_servers), (1, 1), "the lists end where the callback says so");
     clients.sort_by(|one, other| one.0.cmp(&other.0));
     servers.sort_by(|one, other| one.0.cmp(&other.0));
     assert_eq!(clients, [(String::new(), nameless_client.id()), ("asks".to_owned(), client.id())]);
@@ -240,6 +257,51 @@ fn ports_are_listed_with_their_names() {
         [(String::new(), nameless_server.id()), ("answers".to_owned(), server.id())]
     );
     drop((client, server, nameless_client, nameless_server, service, node));
+    domain.close();
+}
+
+/// "`dev_permissions` - The permissions of all resources will be set to read, write, execute for
+/// everyone" (iceoryx2's `lib.rs`), which it is without here; and a port maps what others loaned
+/// to read it.
+#[test]
+fn what_is_there_is_not_for_everyone_and_is_written_by_who_loans_it() {
+    let domain = Domain::new();
+    let node = domain.node::<ipc::Service>("one");
+    let service = builder(&node, "a").create().unwrap();
+    let dynamic = AllocationStrategy::BestFit;
+    let server = service.server_builder().allocation_strategy(dynamic).create().unwrap();
+    let client = service.client_builder().allocation_strategy(dynamic).create().unwrap();
+    let mut held = Vec::new();
+    for len in [1, 100, 10_000] {
+        let pending = client.loan_slice(len).unwrap().send().unwrap();
+        let active = server.receive().unwrap().unwrap();
+        active.loan_slice(10 * len).unwrap().send().unwrap();
+        held.push((pending.receive().unwrap().unwrap(), active, pending));
+    }
+    for leftover in domain.sandbox.census().unwrap().leftovers {
+        let path = match &leftover {
+            Leftover::SharedMemory(name) => Path::new("/dev/shm").join(name),
+            Leftover::File(name) => domain.sandbox.root().join(name),
+            Leftover::Descriptor(_) | Leftover::Mapping(_) => continue,
+        };
+        let metadata = fs::metadata(path).unwrap();
+        let unwanted = if metadata.is_dir() { 0o007 } else { 0o177 };
+        let mode = metadata.permissions().mode();
+        assert_eq!(mode & unwanted, 0, "{leftover} has the permissions {mode:o}");
+    }
+    let mut writers = BTreeMap::new();
+    for map in Process::myself().unwrap().maps().unwrap() {
+        let MMapPath::Path(path) = map.pathname else { continue };
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        if name.starts_with(domain.sandbox.prefix()) && name.ends_with(".data") {
+            let [readers, writers] = writers.entry(name).or_insert([0, 0]);
+            *readers += 1;
+            *writers += usize::from(map.perms.contains(MMPermissions::WRITE));
+        }
+    }
+    assert!(writers.len() >= 6, "three segments each: {writers:?}");
+    assert!(writers.values().all(|&of| of == [2, 1]), "{writers:?}");
+    drop((held, server, client, service, node));
     domain.close();
 }
 
