@@ -363,8 +363,7 @@ impl Run<'_> {
     fn full_load(&mut self) -> Result<(), End> {
         let mut actions = 0;
         // If somebody is still dead.
-        let looks = [Step::CleanUp { by: 0 }, Step::InspectService { participant: 0 }];
-        self.load(&looks, &mut actions)?;
+        self.load(&[Step::CleanUp { by: 0 }], &mut actions)?;
         let settings = self.model.settings().clone();
         let clients = self.model.number_of_clients();
         let active = self.model.number_of_active_requests();

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Model, Pending, Port, Switch};
+use super::{GROWTHS, Model, Pending, Port, Switch};
 use crate::actor::Key;
 
 impl Model {
@@ -37,7 +37,7 @@ impl Model {
 
     /// Whether a client with a limit of active requests of its own may have no chunk left with
     /// the quirk that preallocates for no more than that.
-    pub(super) fn takes_more_than_own_limit(&self, client: Key, port: &Port) -> bool {
+    pub(super) fn may_exceed_own_limit(&self, client: Key, port: &Port) -> bool {
         port.is_client()
             && port.active < self.settings.max_active_requests_per_client
             && (self.may_have_lost_track(client)
@@ -45,23 +45,37 @@ impl Model {
     }
 
     /// Whether a port may have no chunk for a loan of this length with the quirk that makes each
-    /// of its segments one chunk shorter than the one before.
-    pub(super) fn has_lost_chunks(&self, key: Key, port: &Port, len: usize) -> bool {
-        if !port.loses_chunks || port.ran_out || self.may_have_lost_track(key) {
-            return port.loses_chunks;
-        }
-        let counted = port.preallocated.unwrap_or_else(|| match port.is_client() {
-            true => self.counted_for_client(port.active),
-            false => self.counted_for_server(port),
-        });
-        // The first segment is a chunk short as well.
-        let lost = 1 + port.growths() + usize::from(len > port.longest);
-        self.chunks_of(key, port) + lost >= counted
+    /// of its segments, the first one included, a chunk shorter than the one before.
+    pub(super) fn may_have_lost_chunks(&self, key: Key, port: &Port, len: usize) -> bool {
+        // It also grows when it has none left, up to as many times as it can.
+        let growths = port.growths() + usize::from(len > port.longest);
+        let is_stuck = self.starved.contains(&key) || self.short_growths.contains(&key);
+        port.loses_chunks
+            && (port.ran_out
+                || is_stuck && self.may_meet_full_segment(key, port)
+                || growths + port.full_segments + 1 >= GROWTHS
+                || growths + 1 >= self.counted_for(port))
     }
 
-    /// Whether peers are gone which the port has not noticed yet: what these had comes back with
-    /// its next look at who is there.
-    fn may_have_lost_track(&self, key: Key) -> bool {
+    /// Whether a port with this quirk may find its segment full: it makes another one then.
+    pub(super) fn may_meet_full_segment(&self, key: Key, port: &Port) -> bool {
+        let lost = port.growths() + 1;
+        port.loses_chunks
+            && (self.may_have_lost_track(key)
+                || self.chunks_of(key, port) + lost >= self.counted_for(port))
+    }
+
+    fn counted_for(&self, port: &Port) -> usize {
+        port.preallocated.unwrap_or_else(|| match port.is_client() {
+            true => self.counted_for_client(port.active),
+            false => self.counted_for_server(port),
+        })
+    }
+
+    /// Whether peers are gone which the port may not have noticed yet: what these had comes back
+    /// with its next look at who is there. Of those that were killed it is not known whose they
+    /// were, nor whether it has looked since.
+    pub(super) fn may_have_lost_track(&self, key: Key) -> bool {
         self.unaware.contains(&key) || !self.killed.is_empty()
     }
 

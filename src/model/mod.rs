@@ -205,8 +205,10 @@ struct Port {
     preallocated: Option<usize>,
     /// With a known quirk, it loses a chunk whenever it grows, and grows whenever it has none.
     loses_chunks: bool,
-    /// With this quirk, it may have had none: how often it grew since is not known.
+    /// With this quirk, it may have had none.
     ran_out: bool,
+    /// With this quirk, loans that may have found a segment full.
+    full_segments: usize,
     /// The `Client` or `Server` itself still exists.
     handle: bool,
     /// Longest loan so far, in elements; at least the hint.

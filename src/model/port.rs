@@ -19,6 +19,7 @@ impl Port {
             preallocated: None,
             loses_chunks: false,
             ran_out: false,
+            full_segments: 0,
             handle: true,
             longest: hint,
             grown_for: Vec::new(),

@@ -6,7 +6,7 @@ use litemap::LiteMap;
 use smallvec::{SmallVec, smallvec};
 
 use super::{
-    Active, Expected, GROWTHS, Model, Port, PortDetails, Ports, Prediction, Promise,
+    Active, Expected, GROWTHS, Model, Port, PortDetails, Ports, Prediction, Promise, QueuedRequest,
     SHORTEST_IMPOSSIBLE, Switch, TargetState,
 };
 use crate::{
@@ -131,14 +131,16 @@ impl Model {
                 to.tolerated.push((quirk, Expected::Refused("OutOfMemory")));
             }
         };
-        tolerate(Switch::AlignedPortLosesChunks, &|| self.has_lost_chunks(key, port, len));
-        tolerate(Switch::OwnActiveLimitTakesChunks, &|| self.takes_more_than_own_limit(key, port));
+        tolerate(Switch::AlignedPortLosesChunks, &|| self.may_have_lost_chunks(key, port, len));
+        tolerate(Switch::OwnActiveLimitTakesChunks, &|| self.may_exceed_own_limit(key, port));
         tolerate(Switch::UndeliveredRequestTakesChunk, &|| {
             let most = self.settings.max_active_requests_per_client;
-            port.is_client() && self.takes_more_than_counted(key, most)
+            port.is_client()
+                && (self.may_have_lost_track(key) || self.takes_more_than_counted(key, most))
         });
         tolerate(Switch::OldResponsesExhaustChunks, &|| {
-            !port.is_client() && self.unread_responses_fill(key, port)
+            !port.is_client()
+                && (self.may_have_lost_track(key) || self.unread_responses_fill(key, port))
         });
     }
 
@@ -358,40 +360,31 @@ impl Model {
     }
 
     fn predict_server(&self, server: Key) -> Prediction {
-        let waiting = |certain: bool| {
-            self.in_flight
-                .iter()
-                .filter(|((_, to), _)| *to == server)
-                .flat_map(|(_, queue)| queue)
-                // Without fire-and-forget those of a client that is gone are none.
-                .filter(|r| self.settings.enable_fire_and_forget_requests || !r.orphan)
-                .any(|request| {
-                    !certain
-                        || request.certain
-                            && (self.settings.enable_fire_and_forget_requests
-                                || self.pending.contains_key(&request.pending))
-                })
+        let delivers_all = self.settings.enable_fire_and_forget_requests;
+        let requests = || {
+            let queues = self.in_flight.iter().filter(|((_, to), _)| *to == server);
+            queues.flat_map(|(_, queue)| queue)
         };
-        let has_requests = if waiting(true) {
+        let is_sure = |request: &&QueuedRequest| {
+            request.certain && (delivers_all || self.pending.contains_key(&request.pending))
+        };
+        let has_requests = if requests().any(|request| is_sure(&request)) {
             Some(true)
-        } else if waiting(false) {
+        } else if requests().any(|request| delivers_all || !request.orphan) {
             None
         } else {
+            // Without fire-and-forget those of a client that is gone are none.
             Some(false)
         };
         let mut prediction = must(Promise::HasRequestsIsTrue, Expected::Server { has_requests });
-        // What is discarded counts as borrowed, and what is behind it cannot be received.
-        let quirk = Switch::DiscardedRequestKeepsMemory;
-        if self.settings.enable_fire_and_forget_requests
-            && self.quirks.contains(quirk)
-            && self.may_count_discarded(server)
-        {
+        let Some(quirk) = self.loses_requests_of_gone_clients() else { return prediction };
+        // A receive that meets one that is lost ends there: others may be left, lost as well.
+        if delivers_all && self.has_discarded(server) {
             let announced = Expected::Server { has_requests: Some(true) };
             prediction.tolerated.push((quirk, announced));
         }
-        let mut queues = self.in_flight.iter().filter(|((_, to), _)| *to == server);
-        if let Some(quirk) = self.loses_requests_of_gone_clients()
-            && queues.any(|(_, queue)| queue.iter().any(|request| request.orphan))
+        if requests().any(|request| request.orphan)
+            && !requests().any(|request| !request.orphan && is_sure(&request))
         {
             prediction.tolerated.push((quirk, Expected::Server { has_requests: None }));
         }

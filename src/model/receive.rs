@@ -98,7 +98,7 @@ impl Model {
                 .find(|request| request.certain)
                 .is_some_and(|request| !self.pending.contains_key(&request.pending));
             merge.add(Source {
-                blocked: self.holds_most_of(*client, server),
+                blocked: self.is_at_limit_with(*client, server),
                 queue: wanted().map(|r| (r.candidate(), r.certain)),
                 skips: wanted().count() < queue.len(),
             });
@@ -156,7 +156,9 @@ impl Model {
         };
         // Without those that are missing, another client's limit decides.
         let is_limited = self.may_count_discarded(server)
-            || self.queues_to(server).any(|((client, _), _)| self.holds_most_of(*client, server));
+            || self.queues_to(server).any(|((client, _), queue)| {
+                !queue.is_empty() && self.is_at_limit_with(*client, server)
+            });
         requests()
             .filter(|request| !request.orphan)
             .map(|request| Expected::Received(request.candidate()))
@@ -166,8 +168,13 @@ impl Model {
             .collect()
     }
 
-    fn holds_most_of(&self, client: Key, server: Key) -> bool {
+    fn is_at_limit_with(&self, client: Key, server: Key) -> bool {
         self.active_of(client, server) >= self.settings.max_active_requests_per_client
+    }
+
+    /// Whether a client is gone of which the server had requests to discard.
+    pub(super) fn has_discarded(&self, server: Key) -> bool {
+        self.unreturned.keys().any(|(of, _)| *of == server)
     }
 
     /// Whether the requests of a gone client, with the quirks those that were discarded as well,

@@ -68,7 +68,8 @@ impl Model {
                 .header
                 .and_then(|id| self.forbids(action, id).or_else(|| self.overflow_lost(action, id)))
                 .unwrap_or(promise),
-            Observation::Nothing => match *action {
+            // What should have been a refusal is not what overflowed.
+            Observation::Nothing if promise != Promise::BorrowLimit => match *action {
                 Action::ReceiveRequest { server, .. } if self.overflowed.contains(&server) => {
                     Promise::RequestOverflowEvictsOldest
                 }

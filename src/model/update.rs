@@ -206,10 +206,12 @@ impl Model {
 
     fn note_running_out(&mut self, key: Key, len: usize) {
         let port = self.clients.get(&key).or_else(|| self.servers.get(&key));
-        if port.is_some_and(|port| self.has_lost_chunks(key, port, len))
-            && let Some(port) = self.clients.get_mut(&key).or_else(|| self.servers.get_mut(&key))
-        {
-            port.ran_out = true;
+        let Some(port) = port.filter(|port| port.loses_chunks) else { return };
+        let ran_out = self.may_have_lost_chunks(key, port, len);
+        let is_full = self.may_meet_full_segment(key, port);
+        if let Some(port) = self.clients.get_mut(&key).or_else(|| self.servers.get_mut(&key)) {
+            port.ran_out |= ran_out;
+            port.full_segments += usize::from(is_full);
         }
     }
 
@@ -358,15 +360,8 @@ impl Model {
                     }
                 }
             }
-            Observation::Nothing if !keeps_dead => {
-                let pending = &self.pending;
-                for ((_, to), queue) in &mut self.in_flight {
-                    if *to == server {
-                        queue.retain(|request| pending.contains_key(&request.pending));
-                    }
-                }
-            }
-            // Whatever of a gone client was not there is lost, where it could have been had.
+            // Whatever nobody waits for is discarded, and whatever of a gone client was not there
+            // is lost, where it could have been had.
             Observation::Nothing => {
                 let limit = self.settings.max_active_requests_per_client;
                 let holds = |client| {
@@ -377,7 +372,10 @@ impl Model {
                 };
                 for ((client, to), queue) in &mut self.in_flight {
                     if *to == server && holds(*client) < limit {
-                        queue.retain(|request| !request.orphan);
+                        queue.retain(|request| match keeps_dead {
+                            true => !request.orphan,
+                            false => self.pending.contains_key(&request.pending),
+                        });
                     }
                 }
                 self.in_flight.retain(|_, queue| !queue.is_empty());

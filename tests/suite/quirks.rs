@@ -169,7 +169,7 @@ impl Observer for TooEarly {
 /// show there, is more than the quirk does.
 #[test]
 fn a_quirk_is_tolerated_nowhere_in_its_proof_but_where_it_shows() {
-    // Requests that are discarded are passed over until as many are as a server may hold.
+    // How many of the requests that are lost count as borrowed is not known.
     const EARLIER: &str = "stuck-request-of-gone-client-is-announced";
     iox::silence();
     let active = campaign::active_quirks().unwrap();
@@ -189,10 +189,14 @@ fn a_quirk_is_tolerated_nowhere_in_its_proof_but_where_it_shows() {
         let settings = scenario.service.clone();
         let mut host = iox::host(Variant::Ipc, &config, "proof", settings).unwrap();
         let mut watch = TooEarly { switch, action: None, complaints: Vec::new(), tolerated: 0 };
-        lockstep::run(scenario, &known, host.as_mut(), &mut watch);
-        tolerated += usize::from(watch.tolerated > 0);
+        let outcome = lockstep::run(scenario, &known, host.as_mut(), &mut watch);
+        if watch.tolerated > 0 {
+            tolerated += 1;
+            let is_seen = outcome.end.is_kept() && outcome.sightings.contains_key(&switch);
+            assert!(is_seen, "{}: {outcome:?}", quirk.id);
+        }
         complaints.extend(watch.complaints.iter().map(|what| format!("{}: {what}", quirk.id)));
     }
     assert!(complaints.is_empty(), "{}", complaints.join("\n"));
-    assert!(tolerated >= 20, "{tolerated} proofs show what is tolerated at a step");
+    assert!(tolerated > 10, "{tolerated} proofs show what is tolerated at a step");
 }

@@ -186,8 +186,8 @@ pub(super) fn succession() -> BoxedStrategy<Vec<Step>> {
         .boxed()
 }
 
-/// A client goes before its request is received while another one waits for answers to as many
-/// requests, and a server answers all of them.
+/// A client goes before its request is received while another one, perhaps in the place of the
+/// first of all, waits for answers to as many requests, and a server answers all of them.
 pub(super) fn answers_to_the_gone() -> BoxedStrategy<Vec<Step>> {
     (create_client(), create_client(), index(), length(), 1..3_usize, any::<bool>())
         .prop_map(|(stays, goes, server, len, requests, is_first)| {
@@ -196,7 +196,12 @@ pub(super) fn answers_to_the_gone() -> BoxedStrategy<Vec<Step>> {
             leaving.extend(ask.clone());
             leaving.extend([Step::DropPending { pending: -1 }].repeat(requests));
             leaving.push(Step::DropClient { client: -1 });
-            let mut steps = vec![stays];
+            let mut steps = Vec::new();
+            if is_first {
+                steps.extend([Step::DropPending { pending: 0 }; 4]);
+                steps.push(Step::DropClient { client: 0 });
+            }
+            steps.push(stays);
             let asking = if is_first { [ask, leaving].concat() } else { [leaving, ask].concat() };
             steps.extend(asking);
             for _ in 0..2 * requests {

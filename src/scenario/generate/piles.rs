@@ -99,6 +99,9 @@ pub(super) fn forgotten_requests() -> BoxedStrategy<Vec<Step>> {
     (client, index(), length(), turns, 0..5_usize)
         .prop_map(|((create, client), server, len, mut turns, waiting)| {
             let mut steps = Vec::from_iter(create);
+            if !steps.is_empty() {
+                steps.push(Step::InspectService { participant: 0 });
+            }
             // Those that several wait for find all active requests there may be, and full buffers.
             let servers = if waiting > 1 { 4 } else { 1 };
             if waiting > 1 {
