@@ -267,6 +267,63 @@ mod tests {
         assert!(!after(&[&asked, &answer, &[read, drop]]));
     }
 
+    /// Whether a quirk may refuse `next` after these steps of a client and a server.
+    fn is_tolerated(quirk: Switch, settings: &Settings, steps: &[Step], next: Step) -> bool {
+        let mut client = Step::create_client(0, Strategy::BestFit, 0);
+        if let (Step::CreateClient { strategy, active, .. }, Switch::OwnActiveLimitTakesChunks) =
+            (&mut client, quirk)
+        {
+            (*strategy, *active) = (Strategy::Static, Some(1));
+        }
+        let join = Step::Join { how: OpenMode::Create, require: None };
+        let server = Step::create_server(0, Strategy::Static, 8, 1);
+        let steps = [&[join, client, server], steps].concat();
+        let mut model = model_after(settings.clone(), [quirk].into(), &steps).expect("a model");
+        let action = model.resolve(&next).expect("an action");
+        model.predict(&action).tolerated.iter().any(|(switch, _)| *switch == quirk)
+    }
+
+    #[test]
+    fn a_port_that_loses_chunks_has_none_after_as_many_growths_and_not_before() {
+        // Two for requests that are sent and one for a loan, of which the first segment lacks one.
+        let settings = Settings {
+            max_servers: 1,
+            max_active_requests_per_client: 1,
+            max_loaned_requests: 1,
+            request_payload_alignment: 16,
+            ..Settings::default()
+        };
+        let loan = |len| Step::LoanRequest { client: 0, len, form: LoanForm::Default };
+        let drop = Step::DropRequest { request: 0 };
+        let is = |steps: &[Step], next| {
+            is_tolerated(Switch::AlignedPortLosesChunks, &settings, steps, next)
+        };
+        assert!(!is(&[], loan(100)), "one is left");
+        assert!(!is(&[loan(100), drop], loan(50)));
+        assert!(is(&[loan(100), drop], loan(200)), "the second growth leaves none");
+        assert!(is(&[loan(100), drop, loan(200), drop], loan(50)));
+    }
+
+    #[test]
+    fn a_client_with_a_limit_of_its_own_runs_out_where_servers_hold_more() {
+        let settings = Settings {
+            max_servers: 1,
+            max_active_requests_per_client: 2,
+            max_loaned_requests: 1,
+            ..Settings::default()
+        };
+        let loan = Step::LoanRequest { client: 0, len: 0, form: LoanForm::Default };
+        let forgotten = [loan, Step::SendRequest { request: 0 }, Step::DropPending { pending: 0 }];
+        let receive = [Step::ReceiveRequest { server: 0 }];
+        let is = |steps: &[&[Step]]| {
+            is_tolerated(Switch::OwnActiveLimitTakesChunks, &settings, &steps.concat(), loan)
+        };
+        // It preallocates for one that is active, one in the buffer and one that is loaned.
+        assert!(!is(&[&forgotten, &receive]));
+        assert!(!is(&[&forgotten, &receive, &forgotten]));
+        assert!(is(&[&forgotten, &receive, &forgotten, &forgotten]));
+    }
+
     #[test]
     fn a_loan_the_limit_refuses_does_not_count_as_one_that_failed() {
         let steps = [
