@@ -83,7 +83,7 @@ fn main() -> Measured<ExitCode> {
         }
     }
     hold("a small generated scenario, on average", mean(&small), 10.0, "ms");
-    hold("a generated scenario, on average", mean(&all), 25.0, "ms");
+    hold("a generated scenario, on average", mean(&all), 10.0, "ms");
 
     Ok(if all_held { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -165,6 +165,10 @@ impl Model {
         let clients = of_participant(&self.clients, victim);
         let servers = of_participant(&self.servers, victim);
         self.killed.extend(clients.iter().chain(&servers));
+        for (client, server) in &self.acquainted {
+            self.bereft.extend(clients.contains(client).then_some(server));
+            self.bereft.extend(servers.contains(server).then_some(client));
+        }
         for (_, queue) in self.in_flight.iter_mut().filter(|((from, _), _)| clients.contains(from))
         {
             queue.iter_mut().for_each(|request| request.certain = false);

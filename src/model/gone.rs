@@ -34,9 +34,9 @@ impl Model {
                     let held =
                         self.active.values().filter(|a| a.client == client && a.server == *server);
                     let unread = queue.iter().map(|request| request.id);
-                    let requests = held.map(|active| active.id).chain(unread).collect::<Vec<_>>();
-                    let (borrowed, objects) =
-                        (requests.len(), port.objects_kept_by(requests.into_iter()));
+                    let requests: Vec<_> = held.map(|active| active.id).chain(unread).collect();
+                    let borrowed = requests.len();
+                    let objects = port.objects_kept_by(requests.into_iter());
                     self.unreturned.insert((*server, client), Unreturned { borrowed, objects });
                 }
                 if !queue.is_empty() {

@@ -28,6 +28,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod chunks;
 pub mod concurrent;
 mod counts;
 mod death;
@@ -129,6 +130,8 @@ pub struct Model {
     outlived: BTreeSet<Key>,
     /// Ports of which a peer has gone since they last looked for their peers.
     unaware: BTreeSet<Key>,
+    /// Those of them of which a peer was killed: what it held is not given back before they look.
+    bereft: BTreeSet<Key>,
     /// Clients, servers and active requests that have refused a loan.
     refused: BTreeSet<Key>,
     /// Servers and pending responses whose buffers have overflowed.
@@ -337,6 +340,7 @@ impl Model {
             hinted_and_gone: BTreeSet::new(),
             outlived: BTreeSet::new(),
             unaware: BTreeSet::new(),
+            bereft: BTreeSet::new(),
             refused: BTreeSet::new(),
             overflowed: BTreeSet::new(),
             sent_requests: Vec::new(),

@@ -134,14 +134,9 @@ impl Model {
         tolerate(Switch::AlignedPortLosesChunks, &|| self.may_have_lost_chunks(key, port, len));
         tolerate(Switch::OwnActiveLimitTakesChunks, &|| self.may_exceed_own_limit(key, port));
         tolerate(Switch::UndeliveredRequestTakesChunk, &|| {
-            let most = self.settings.max_active_requests_per_client;
-            port.is_client()
-                && (self.may_have_lost_track(key) || self.takes_more_than_counted(key, most))
+            port.is_client() && self.may_exceed_counted(key)
         });
-        tolerate(Switch::OldResponsesExhaustChunks, &|| {
-            !port.is_client()
-                && (self.may_have_lost_track(key) || self.unread_responses_fill(key, port))
-        });
+        tolerate(Switch::OldResponsesExhaustChunks, &|| self.may_be_full_of_unread(key, port));
     }
 
     /// With the quirks, a loan no machine has memory for is refused with another error, and

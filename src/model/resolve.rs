@@ -146,9 +146,8 @@ impl Model {
                 let client = self.client(client)?;
                 let len = self.telling_length(len, self.settings.payload.requests_are_slices())?;
                 let port = &self.clients[&client];
-                let most = self.settings.max_active_requests_per_client;
                 let lacks_a_chunk = port.strategy.is_dynamic()
-                    && self.takes_more_than_counted(client, most)
+                    && self.may_exceed_counted(client)
                     && self.quirks.steers(Switch::UndeliveredRequestTakesChunk);
                 if lacks_a_chunk || self.steers_around(len, port) {
                     return None;

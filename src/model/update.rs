@@ -128,14 +128,14 @@ impl Model {
                 let loan = self.loaned_requests.remove(&request);
                 match (loan, observation) {
                     (Some(loan), Observation::Sent { servers }) => {
-                        self.unaware.remove(&loan.client);
+                        self.looks(loan.client);
                         self.request_sent(new, &loan, *servers);
                     }
                     // Who has room has it, and nobody waits for an answer.
                     (Some(loan), Observation::Refused(error))
                         if judge::names(error, UNDELIVERED) =>
                     {
-                        self.unaware.remove(&loan.client);
+                        self.looks(loan.client);
                         self.request_sent(new, &loan, 0);
                         self.drop_pending(new);
                     }
@@ -187,9 +187,7 @@ impl Model {
             Action::InspectPending { .. }
             | Action::InspectActive { .. }
             | Action::InspectService { .. } => {}
-            Action::UpdateClient { client } => {
-                self.unaware.remove(&client);
-            }
+            Action::UpdateClient { client } => self.looks(client),
         }
         self.retire();
     }
@@ -232,9 +230,15 @@ impl Model {
         })
     }
 
+    /// The port has looked who is there: it has back what those had who are gone.
+    fn looks(&mut self, port: Key) {
+        self.unaware.remove(&port);
+        self.bereft.remove(&port);
+    }
+
     /// The server refreshed its connections: it knows every client that exists.
     fn server_looks(&mut self, server: Key) {
-        self.unaware.remove(&server);
+        self.looks(server);
         self.server_knows.extend(self.clients.keys().map(|&client| (server, client)));
         self.unread.retain(|(from, to), _| *from != server || self.clients.contains_key(to));
     }

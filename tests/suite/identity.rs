@@ -7,7 +7,7 @@ use std::{
     fmt::Debug,
     fs,
     os::unix::fs::PermissionsExt as _,
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use iceoryx2::{
@@ -61,6 +61,17 @@ impl Domain {
         .unwrap();
         names.sort();
         names
+    }
+
+    /// What is there, in `/dev/shm` and below the root.
+    fn files(&self) -> Vec<PathBuf> {
+        let leftovers = self.sandbox.census().unwrap().leftovers;
+        let paths = leftovers.into_iter().filter_map(|leftover| match leftover {
+            Leftover::SharedMemory(name) => Some(Path::new("/dev/shm").join(name)),
+            Leftover::File(name) => Some(self.sandbox.root().join(name)),
+            Leftover::Descriptor(_) | Leftover::Mapping(_) => None,
+        });
+        paths.collect()
     }
 
     fn close(self) {
@@ -278,29 +289,25 @@ fn what_is_there_is_not_for_everyone_and_is_written_by_who_loans_it() {
         active.loan_slice(10 * len).unwrap().send().unwrap();
         held.push((pending.receive().unwrap().unwrap(), active, pending));
     }
-    for leftover in domain.sandbox.census().unwrap().leftovers {
-        let path = match &leftover {
-            Leftover::SharedMemory(name) => Path::new("/dev/shm").join(name),
-            Leftover::File(name) => domain.sandbox.root().join(name),
-            Leftover::Descriptor(_) | Leftover::Mapping(_) => continue,
-        };
-        let metadata = fs::metadata(path).unwrap();
+    for path in domain.files() {
+        let metadata = fs::metadata(&path).unwrap();
         let unwanted = if metadata.is_dir() { 0o007 } else { 0o177 };
         let mode = metadata.permissions().mode();
-        assert_eq!(mode & unwanted, 0, "{leftover} has the permissions {mode:o}");
+        assert_eq!(mode & unwanted, 0, "{} has the permissions {mode:o}", path.display());
     }
-    let mut writers = BTreeMap::new();
+    // Of each segment, how often it is mapped and how often of these to be written.
+    let mut segments = BTreeMap::new();
     for map in Process::myself().unwrap().maps().unwrap() {
         let MMapPath::Path(path) = map.pathname else { continue };
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         if name.starts_with(domain.sandbox.prefix()) && name.ends_with(".data") {
-            let [readers, writers] = writers.entry(name).or_insert([0, 0]);
-            *readers += 1;
-            *writers += usize::from(map.perms.contains(MMPermissions::WRITE));
+            let [mapped, written] = segments.entry(name).or_insert([0, 0]);
+            *mapped += 1;
+            *written += usize::from(map.perms.contains(MMPermissions::WRITE));
         }
     }
-    assert!(writers.len() >= 6, "three segments each: {writers:?}");
-    assert!(writers.values().all(|&of| of == [2, 1]), "{writers:?}");
+    assert!(segments.len() >= 6, "three of either port: {segments:?}");
+    assert!(segments.values().all(|&of| of == [2, 1]), "{segments:?}");
     drop((held, server, client, service, node));
     domain.close();
 }
@@ -315,12 +322,7 @@ fn files_of_others_are_neither_nodes_nor_services() {
     let server = service.server_builder().create().unwrap();
     let client = service.client_builder().create().unwrap();
     let mut strangers = BTreeSet::new();
-    for leftover in domain.sandbox.census().unwrap().leftovers {
-        let path = match leftover {
-            Leftover::SharedMemory(name) => Path::new("/dev/shm").join(name),
-            Leftover::File(name) => domain.sandbox.root().join(name),
-            Leftover::Descriptor(_) | Leftover::Mapping(_) => continue,
-        };
+    for path in domain.files() {
         // The directory of a node has none.
         let Some(suffix) = path.extension().and_then(|suffix| suffix.to_str()) else { continue };
         let name = format!("{}backup.{suffix}", domain.sandbox.prefix());
