@@ -36,6 +36,7 @@ mod expected;
 mod expired;
 mod gone;
 mod ideal;
+mod join;
 pub mod judge;
 mod known;
 mod left_behind;

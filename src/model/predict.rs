@@ -10,8 +10,8 @@ use super::{
     SHORTEST_IMPOSSIBLE, Switch, TargetState,
 };
 use crate::{
-    actor::{Action, Key, version},
-    scenario::{OpenMode, Requirement, Strategy},
+    actor::{Action, Key},
+    scenario::Strategy,
 };
 
 pub(super) fn must(promise: Promise, expected: Expected) -> Prediction {
@@ -194,82 +194,6 @@ impl Model {
 
     fn existing_servers(&self) -> Ports {
         ports(&self.servers, |key| self.server_lives(key))
-    }
-
-    fn predict_join(&self, how: OpenMode, require: Option<Requirement>) -> Prediction {
-        let present = self.participants.values().filter(|p| p.present).count();
-        let lingering = self
-            .participants
-            .iter()
-            .filter(|(key, p)| !p.present && self.participant_lingers(**key))
-            .count();
-        let exists = present > 0;
-        if !exists {
-            return match how {
-                OpenMode::Open => must(Promise::CreateAndOpen, Expected::Refused("DoesNotExist")),
-                OpenMode::Create | OpenMode::OpenOrCreate => {
-                    must(Promise::CreateAndOpen, Expected::Done)
-                }
-            };
-        }
-        if how == OpenMode::Create {
-            return must(Promise::CreateAndOpen, Expected::Refused("AlreadyExists"));
-        }
-        if let Some((error, promise)) = require.and_then(|require| self.unmet(require)) {
-            return must(promise, Expected::Refused(error));
-        }
-        let refused = Expected::Refused("ExceedsMaxNumberOfNodes");
-        let allowed = if present >= self.settings.max_nodes {
-            smallvec![refused]
-        } else if present + lingering >= self.settings.max_nodes {
-            smallvec![Expected::Done, refused]
-        } else if require.is_some() {
-            return must(Promise::OpenChecksRequirements, Expected::Done);
-        } else {
-            smallvec![Expected::Done]
-        };
-        Prediction { promise: Promise::NodeLimit, allowed, tolerated: Vec::new() }
-    }
-
-    /// The error a requirement leads to, `None` if the service meets it.
-    fn unmet(&self, require: Requirement) -> Option<(&'static str, Promise)> {
-        use Requirement as R;
-        let s = &self.settings;
-        let unmet = match require {
-            R::MaxClients(n) => {
-                (n > s.max_clients).then_some("DoesNotSupportRequestedAmountOfClients")
-            }
-            R::MaxServers(n) => {
-                (n > s.max_servers).then_some("DoesNotSupportRequestedAmountOfServers")
-            }
-            R::MaxNodes(n) => (n > s.max_nodes).then_some("DoesNotSupportRequestedAmountOfNodes"),
-            R::MaxActiveRequestsPerClient(n) => (n > s.max_active_requests_per_client)
-                .then_some("DoesNotSupportRequestedAmountOfActiveRequestsPerClient"),
-            R::MaxLoanedRequests(n) => (n > s.max_loaned_requests)
-                .then_some("DoesNotSupportRequestedAmountOfClientRequestLoans"),
-            R::MaxResponseBufferSize(n) => (n > s.max_response_buffer_size)
-                .then_some("DoesNotSupportRequestedResponseBufferSize"),
-            R::MaxBorrowedResponsesPerPendingResponse(n) => (n > s
-                .max_borrowed_responses_per_pending_response)
-                .then_some("DoesNotSupportRequestedAmountOfBorrowedResponsesPerPendingResponse"),
-            R::EnableSafeOverflowForRequests(on) => (on != s.enable_safe_overflow_for_requests)
-                .then_some("IncompatibleOverflowBehaviorForRequests"),
-            R::EnableSafeOverflowForResponses(on) => (on != s.enable_safe_overflow_for_responses)
-                .then_some("IncompatibleOverflowBehaviorForResponses"),
-            R::EnableFireAndForgetRequests(on) => (on != s.enable_fire_and_forget_requests)
-                .then_some("IncompatibleBehaviorForFireAndForgetRequests"),
-            R::RequestPayloadAlignment(n) => {
-                let has = s.request_payload_alignment.max(s.payload.request_alignment());
-                (n > has).then_some(version::INCOMPATIBLE_REQUEST_TYPE)
-            }
-            R::ResponsePayloadAlignment(n) => {
-                let has = s.response_payload_alignment.max(s.payload.response_alignment());
-                (n > has).then_some(version::INCOMPATIBLE_RESPONSE_TYPE)
-            }
-            R::RequestPayload(_) => Some(version::INCOMPATIBLE_REQUEST_TYPE),
-            R::ResponsePayload(_) => Some(version::INCOMPATIBLE_RESPONSE_TYPE),
-        };
-        unmet.map(|error| (error, Promise::OpenChecksRequirements))
     }
 
     fn predict_pending(&self, key: Key) -> Prediction {

@@ -50,20 +50,19 @@ fn sabotaged(dir: &Path, sabotage: &str) -> Build {
     build(&script)
 }
 
-fn plan(out: &Path) -> Plan {
-    Plan { time: Duration::from_secs(4), scenarios: 60, seed: 1, out: out.to_owned() }
+fn plan(out: &Path, scenarios: u64) -> Plan {
+    Plan { time: Duration::from_secs(4), scenarios, seed: 1, out: out.to_owned() }
 }
 
-fn gate_of(baseline: Build, candidate: Build, out: &Path) -> GateReport {
-    let calm = AtomicBool::new(false);
-    gate::gate(&[baseline, candidate], &plan(out), &calm, &|_| {}).unwrap()
+fn gate_of(baseline: Build, candidate: Build, plan: &Plan) -> GateReport {
+    gate::gate(&[baseline, candidate], plan, &AtomicBool::new(false), &|_| {}).unwrap()
 }
 
 #[test]
 fn a_release_against_itself_is_the_same() {
     let dir = tempfile::tempdir().unwrap();
     let this = || build(Path::new(GAUNTLET));
-    let report = gate_of(this(), this(), dir.path());
+    let report = gate_of(this(), this(), &plan(dir.path(), 60));
     assert_eq!(report.word(), Word::Same, "{}", report::gate::render(&report));
     assert_eq!(report.count(Word::Spurious), 0, "{}", report::gate::render(&report));
     assert_eq!(report.misjudged().count(), 0, "{}", report::gate::render(&report));
@@ -80,7 +79,7 @@ fn a_release_against_itself_is_the_same() {
 fn what_only_the_candidate_breaks_is_a_regression_with_a_small_case() {
     let dir = tempfile::tempdir().unwrap();
     let broken = sabotaged(dir.path(), "request-last-byte-flipped");
-    let report = gate_of(build(Path::new(GAUNTLET)), broken, dir.path());
+    let report = gate_of(build(Path::new(GAUNTLET)), broken, &plan(dir.path(), 4));
     assert_eq!(report.word(), Word::Regressed);
     assert!(!report.passes(Policy::Regressions) && report.passes(Policy::Crashes));
     let regressed = report.differences.iter().find(|change| change.word == Word::Regressed);
@@ -96,7 +95,7 @@ fn a_matrix_shows_the_known_quirks_where_their_files_say() {
     let dir = tempfile::tempdir().unwrap();
     let calm = AtomicBool::new(false);
     let builds = [build(Path::new(GAUNTLET))];
-    let report = matrix(&builds, &Plan { scenarios: 1, ..plan(dir.path()) }, &calm, &|_| {});
+    let report = matrix(&builds, &plan(dir.path(), 1), &calm, &|_| {});
     let report = report.unwrap();
     assert!(report.is_as_stated(), "{}", report::matrix::render(&report));
     let shows = |id: &str| {

@@ -6,6 +6,7 @@ mod across_processes;
 mod amid;
 #[cfg(iox2_at_least_0_9)]
 mod backpressure;
+mod campaign;
 mod command_line;
 mod concurrent;
 mod config_files;
