@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{GROWTHS, Model, Port};
+use super::{GROWTHS, LoanedResponse, Model, Port};
 use crate::actor::Key;
 
 impl Model {
@@ -39,6 +39,18 @@ impl Model {
             + s.max_borrowed_responses_per_pending_response
             + server.loans;
         2 * s.max_clients * s.max_active_requests_per_client * per_request
+    }
+
+    /// Whether responses whose active request or client is gone may count against others with the
+    /// quirk that grants a server as many loans as the requests of `max_clients` clients need.
+    pub(super) fn orphans_may_fill(&self, key: Key, server: &Port) -> bool {
+        let loaned = || self.loaned_responses.values().filter(|loan| loan.server == key);
+        let is_orphan = |loan: &LoanedResponse| {
+            !self.active.contains_key(&loan.active) || !self.clients.contains_key(&loan.client)
+        };
+        let s = &self.settings;
+        loaned().any(is_orphan)
+            && loaned().count() >= server.loans * s.max_active_requests_per_client * s.max_clients
     }
 
     /// Whether a client with a limit of active requests of its own may have no chunk left with
@@ -133,7 +145,7 @@ mod tests {
 
     use crate::{
         actor::Observation,
-        model::{Expected, Model, Switch, ideal::tests::model_after},
+        model::{Expected, Model, SHORTEST_IMPOSSIBLE, Switch, ideal::tests::model_after},
         scenario::{LoanForm, OpenMode, Settings, Step, Strategy},
     };
 
@@ -246,6 +258,45 @@ mod tests {
         assert!(!is(&[&forgotten, &receive]));
         assert!(!is(&[&forgotten, &receive, &forgotten]));
         assert!(is(&[&forgotten, &receive, &forgotten, &forgotten]));
+    }
+
+    #[test]
+    fn orphaned_loans_count_once_there_are_as_many_as_all_clients_can_need() {
+        let settings =
+            Settings { max_clients: 1, max_active_requests_per_client: 2, ..Settings::default() };
+        let ask = [
+            Step::LoanRequest { client: 0, len: 0, form: LoanForm::Default },
+            Step::SendRequest { request: 0 },
+            Step::ReceiveRequest { server: 0 },
+        ];
+        let orphan =
+            [loan_response(0), Step::DropActive { active: 0 }, Step::DropPending { pending: 0 }];
+        for orphans in 0..=2 {
+            let steps = [&ask[..], &orphan].concat().repeat(orphans);
+            let steps = [&steps[..], &ask].concat();
+            let quirk = Switch::OrphanedLoansCount;
+            let is = is_tolerated(quirk, &settings, &steps, loan_response(0));
+            assert_eq!(is, orphans == 2, "{orphans}");
+        }
+    }
+
+    #[test]
+    fn a_loan_the_limit_refuses_has_not_tried_to_grow() {
+        let quirk = Switch::FailedGrowthSticks;
+        let steps = [
+            Step::Join { how: OpenMode::Create, require: None },
+            Step::create_client(0, Strategy::BestFit, 8),
+        ];
+        for (error, sticks) in [("ExceedsMaxLoans", false), ("OutOfMemory", true)] {
+            let mut model =
+                model_after(Settings::default(), [quirk].into(), &steps).expect("a model");
+            let loan = |len| Step::LoanRequest { client: 0, len, form: LoanForm::Default };
+            let impossible = model.resolve(&loan(SHORTEST_IMPOSSIBLE)).expect("an action");
+            model.apply(&impossible, &Observation::Refused(error.to_owned()));
+            let growth = model.resolve(&loan(100)).expect("an action");
+            let tolerated = model.predict(&growth).tolerated;
+            assert_eq!(tolerated.iter().any(|(switch, _)| *switch == quirk), sticks, "{error}");
+        }
     }
 
     #[test]

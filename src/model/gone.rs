@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Model, Switch, TargetState, Unreturned, update::endanger};
+use super::{Model, Pending, Switch, TargetState, Unreturned, update::endanger};
 use crate::actor::Key;
 
 impl Model {
@@ -56,8 +56,15 @@ impl Model {
             self.forgotten.remove(&server);
             self.unreleased.remove(&server);
             let left = self.acquainted.iter().filter(|(_, s)| *s == server).map(|(c, _)| *c);
-            self.outlived.extend(left.clone());
-            self.unaware.extend(left);
+            let left: Vec<Key> = left.collect();
+            let haunted: Vec<Key> = left
+                .iter()
+                .copied()
+                .filter(|client| self.has_responses_of(*client, server))
+                .collect();
+            self.haunted.extend(haunted);
+            self.outlived.extend(&left);
+            self.unaware.extend(&left);
             self.in_flight.retain(|(_, to), _| *to != server);
             self.unreturned.retain(|(of, _), _| *of != server);
             for (_, pending) in &mut self.pending {
@@ -90,6 +97,17 @@ impl Model {
         self.has_lingering = self.clients.values().any(|port| !port.handle)
             || self.servers.values().any(|port| !port.handle)
             || self.participants.values().any(|participant| !participant.present);
+    }
+
+    /// Whether a client holds responses of a server, or has some it did not read or never will.
+    fn has_responses_of(&self, client: Key, server: Key) -> bool {
+        let of_both = |pending: &Pending| {
+            let target = pending.targets.get(&server).filter(|_| pending.client == client);
+            target.is_some_and(|target| !target.queue.is_empty())
+        };
+        self.stale.contains(&(client, server))
+            || self.pending.values().any(of_both)
+            || self.responses.values().any(|held| held.client == client && held.server == server)
     }
 
     /// A client keeps the unread responses of as many gone servers as its buffer for expired

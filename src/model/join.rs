@@ -92,6 +92,9 @@ mod tests {
     use super::*;
     use crate::scenario::{PayloadType, Settings};
 
+    /// What the service has, what requires so much of it, and how the error ends.
+    type Row<T> = (T, fn(T) -> Requirement, &'static str);
+
     #[test]
     fn a_requirement_is_met_up_to_what_the_service_has_and_not_beyond() {
         use Requirement as R;
@@ -107,7 +110,7 @@ mod tests {
             response_payload_alignment: 64,
             ..Settings::default()
         };
-        let limits: [(usize, fn(usize) -> R, &str); 9] = [
+        let limits: [Row<usize>; 9] = [
             (3, R::MaxClients, "AmountOfClients"),
             (4, R::MaxServers, "AmountOfServers"),
             (5, R::MaxNodes, "AmountOfNodes"),
@@ -133,7 +136,7 @@ mod tests {
                 assert!(error.is_some_and(|error| error.ends_with(name)), "{required}: {error:?}");
             }
         }
-        let flags: [(bool, fn(bool) -> R, &str); 3] = [
+        let flags: [Row<bool>; 3] = [
             (
                 settings.enable_safe_overflow_for_requests,
                 R::EnableSafeOverflowForRequests,

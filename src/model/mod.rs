@@ -129,6 +129,8 @@ pub struct Model {
     hinted_and_gone: BTreeSet<Key>,
     /// Clients that have outlived a server they had sent requests to.
     outlived: BTreeSet<Key>,
+    /// Those of them that had responses of it then.
+    haunted: BTreeSet<Key>,
     /// Ports of which a peer has gone since they last looked for their peers.
     unaware: BTreeSet<Key>,
     /// Those of them of which a peer was killed: what it held is not given back before they look.
@@ -234,7 +236,7 @@ struct Pending {
     /// `number_of_server_connections`, as observed.
     servers: usize,
     hinted: bool,
-    /// It was sent after a server its client was connected to had gone.
+    /// It was sent after a server had gone of which its client had responses.
     haunted: bool,
     /// A server with a full buffer did not get it.
     discarded: bool,
@@ -340,6 +342,7 @@ impl Model {
             unread: BTreeMap::new(),
             hinted_and_gone: BTreeSet::new(),
             outlived: BTreeSet::new(),
+            haunted: BTreeSet::new(),
             unaware: BTreeSet::new(),
             bereft: BTreeSet::new(),
             refused: BTreeSet::new(),

@@ -76,12 +76,7 @@ impl Model {
                     prediction.tolerated.push((quirk, Expected::Refused("ExceedsMaxLoans")));
                 }
                 let quirk = Switch::OrphanedLoansCount;
-                let orphaned = self.loaned_responses.values().any(|loan| {
-                    let is_left = !self.active.contains_key(&loan.active)
-                        || !self.clients.contains_key(&loan.client);
-                    loan.server == server_key && is_left
-                });
-                if orphaned && self.quirks.contains(quirk) {
+                if self.quirks.contains(quirk) && self.orphans_may_fill(server_key, server) {
                     prediction.tolerated.push((quirk, Expected::Refused("ExceedsMaxLoans")));
                 }
                 prediction
@@ -238,8 +233,9 @@ impl Model {
             && (gone || stays != Switch::GoneServerStaysConnected);
         let announces = Switch::OldResponsesAreAnnounced;
         let stale = self.stale.iter().any(|(client, _)| *client == pending.client);
-        let risk = queues().flat_map(|response| &response.risks).copied().find(|&s| knows(s));
-        let denies = risk.filter(|_| has_response == Some(true));
+        let is_there = pending.targets.values().any(|target| self.has_firm(&target.queue));
+        let risk = queues().find_map(|response| self.known_risk(response));
+        let denies = risk.filter(|_| has_response == Some(true) && !is_there);
         let may_announce = has_response == Some(false) && stale && knows(announces);
         let mut tolerate = |switch, connected, has_response| {
             let expected = Expected::Pending { connected, has_response, servers };

@@ -159,10 +159,8 @@ impl Model {
             || self.queues_to(server).any(|((client, _), queue)| {
                 !queue.is_empty() && self.is_at_limit_with(*client, server)
             });
-        requests()
-            .filter(|request| !request.orphan)
-            .map(|request| Expected::Received(request.candidate()))
-            .chain([Expected::Nothing])
+        [Expected::Nothing]
+            .into_iter()
             .chain(is_limited.then_some(Expected::Refused("ExceedsMaxBorrows")))
             .map(|expected| (quirk, expected))
             .collect()
@@ -207,6 +205,20 @@ impl Model {
         Prediction { promise, allowed, tolerated }
     }
 
+    /// The known quirk that may have taken a response away.
+    pub(super) fn known_risk(&self, response: &QueuedResponse) -> Option<Switch> {
+        response.risks.iter().copied().find(|risk| self.quirks.contains(*risk))
+    }
+
+    /// Whether a response has to be there, and no known quirk may have taken it away.
+    fn is_firm(&self, response: &QueuedResponse) -> bool {
+        response.certain && self.known_risk(response).is_none()
+    }
+
+    pub(super) fn has_firm(&self, queue: &VecDeque<QueuedResponse>) -> bool {
+        queue.iter().any(|response| self.is_firm(response))
+    }
+
     /// With the quirks, responses are lost with their connection, and those to earlier
     /// requests of a client take room and count as borrowed where a later one should have
     /// a buffer of its own.
@@ -218,20 +230,38 @@ impl Model {
         let client = pending.client;
         let is_stale = |server: Key| self.stale.contains(&(client, server));
         let mut tolerated = Vec::new();
-        // Without the response that is lost, another server's limit decides.
-        let refused = pending.targets.iter().any(|(&server, target)| {
-            !target.queue.is_empty()
-                && self.held_responses_of(key, server)
-                    >= self.settings.max_borrowed_responses_per_pending_response
-        });
-        let refused = refused.then_some(Expected::Refused("ExceedsMaxBorrows"));
-        for queue in pending.targets.values().map(|target| &target.queue) {
-            let risk = queue.iter().flat_map(|response| &response.risks);
-            if let Some(&risk) = risk.into_iter().find(|risk| self.quirks.contains(**risk)) {
-                let received = queue.iter().map(|r| Expected::Received(r.candidate()));
-                let expected =
-                    [Expected::Nothing].into_iter().chain(received).chain(refused.clone());
-                tolerated.extend(expected.map(|expected| (risk, expected)));
+        let is_at_limit = |server| {
+            self.held_responses_of(key, server)
+                >= self.settings.max_borrowed_responses_per_pending_response
+        };
+        // Another server's response is still there, unless its limit decides.
+        let is_another_there = pending
+            .targets
+            .iter()
+            .any(|(&server, target)| !is_at_limit(server) && self.has_firm(&target.queue));
+        let is_limited = pending
+            .targets
+            .iter()
+            .any(|(&server, target)| !target.queue.is_empty() && is_at_limit(server));
+        for (&server, Target { queue, .. }) in &pending.targets {
+            let Some(risk) = queue.iter().find_map(|response| self.known_risk(response)) else {
+                continue;
+            };
+            let mut tolerate = |risk, expected| tolerated.push((risk, expected));
+            // A receive that meets one of which the memory is gone ends there.
+            let unmapped = Switch::UnmappedSegmentIsLost;
+            let ends = self.quirks.contains(unmapped)
+                && queue.iter().any(|response| response.risks.contains(&unmapped));
+            if ends || !is_another_there {
+                tolerate(if ends { unmapped } else { risk }, Expected::Nothing);
+            }
+            if !is_another_there && is_limited {
+                tolerate(risk, Expected::Refused("ExceedsMaxBorrows"));
+            }
+            if !is_at_limit(server) {
+                let first_firm = queue.iter().position(|response| self.is_firm(response));
+                let reachable = queue.iter().take(first_firm.map_or(queue.len(), |at| at + 1));
+                reachable.for_each(|r| tolerate(risk, Expected::Received(r.candidate())));
             }
         }
         let blocks = Switch::OldResponsesCountAsBorrowed;
@@ -257,5 +287,79 @@ impl Model {
             tolerated.push((blocks, Expected::Refused("ExceedsMaxBorrows")));
         }
         tolerated
+    }
+}
+
+#[cfg(all(test, iox2_at_least_0_9))]
+mod tests {
+    use super::*;
+    use crate::{
+        model::ideal::tests::model_after,
+        scenario::{Backpressure, LoanForm, OpenMode, Settings, Step, Strategy},
+    };
+
+    const FORM: LoanForm = LoanForm::Default;
+
+    /// A request that both servers receive, as their newest active requests.
+    const ASK: [Step; 4] = [
+        Step::LoanRequest { client: 0, len: 1, form: FORM },
+        Step::SendRequest { request: 0 },
+        Step::ReceiveRequest { server: 0 },
+        Step::ReceiveRequest { server: 1 },
+    ];
+
+    fn answer(active: i32) -> [Step; 2] {
+        [Step::LoanResponse { active, len: 1, form: FORM }, Step::SendResponse { response: 0 }]
+    }
+
+    /// What is allowed and what is tolerated when the client asks for a response.
+    fn receive(room: usize, steps: &[&[Step]]) -> (Vec<Expected>, Vec<Expected>) {
+        let settings = Settings {
+            max_response_buffer_size: room,
+            enable_safe_overflow_for_responses: false,
+            server_backpressure: Backpressure::DiscardData,
+            ..Settings::default()
+        };
+        let opening = [
+            Step::Join { how: OpenMode::Create, require: None },
+            Step::create_client(0, Strategy::Static, 8),
+            Step::create_server(0, Strategy::Static, 8, 4),
+            Step::create_server(0, Strategy::Static, 8, 4),
+        ];
+        let steps = [&opening[..], &steps.concat()].concat();
+        let quirks = [Switch::OldResponsesFillBuffer].into();
+        let mut model = model_after(settings, quirks, &steps).expect("a model");
+        let action = model.resolve(&Step::ReceiveResponse { pending: 0 }).expect("an action");
+        let Prediction { allowed, tolerated, .. } = model.predict(&action);
+        (allowed.to_vec(), tolerated.into_iter().map(|(_, expected)| expected).collect())
+    }
+
+    fn is_received(expected: &Expected) -> bool {
+        matches!(expected, Expected::Received(_))
+    }
+
+    #[test]
+    fn what_one_server_may_have_lost_hides_nothing_of_another_one() {
+        // Its first answer is never read, and fills the buffer of the second one.
+        let old = [&ASK[..], &answer(0), &[Step::DropPending { pending: 0 }], &ASK].concat();
+        let (allowed, tolerated) = receive(1, &[&old, &answer(2)]);
+        assert!(allowed.iter().all(is_received), "{allowed:?}");
+        assert!(tolerated.contains(&Expected::Nothing));
+
+        let (allowed, tolerated) = receive(1, &[&old, &answer(2), &answer(3)]);
+        assert!(allowed.len() == 2 && allowed.iter().all(is_received), "{allowed:?}");
+        assert!(!tolerated.contains(&Expected::Nothing), "{tolerated:?}");
+    }
+
+    #[test]
+    fn old_responses_take_the_room_of_as_many_new_ones_and_no_more() {
+        let old = [&ASK[..], &answer(0), &[Step::DropPending { pending: 0 }], &ASK].concat();
+        for (room, answers, may_lose) in [(1, 1, true), (2, 1, false), (2, 2, true), (3, 2, false)]
+        {
+            let (_, tolerated) = receive(room, &[&old, &answer(2).repeat(answers)]);
+            assert_eq!(!tolerated.is_empty(), may_lose, "{answers} in a buffer of {room}");
+            // The first one fits beside the old one unless there is room for one only.
+            assert_eq!(tolerated.contains(&Expected::Nothing), room == 1, "room for {room}");
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! What becomes of a message that is sent: whether the buffers take it, and what it means that one
 //! does not.
 
-use super::{Expected, Model, Prediction, Promise, Switch, Target, predict::must};
+use super::{Expected, LoanedResponse, Model, Prediction, Promise, Switch, Target, predict::must};
 use crate::actor::Key;
 
 /// The error of a send that a full buffer does not take, where a handler has it fail.
@@ -69,9 +69,10 @@ impl Model {
         }
         let loan = &self.loaned_responses[&response];
         let refused = Expected::Refused(UNDELIVERED);
-        let squeezed = self.stale.contains(&(loan.client, loan.server));
         let target = self.pending.get(&loan.pending).map(|pending| &pending.targets);
-        let room = match target.and_then(|targets| targets.get(&loan.server)) {
+        let target = target.and_then(|targets| targets.get(&loan.server));
+        let waiting = target.map_or(0, |target| target.queue.len());
+        let room = match target {
             Some(Target { queue, .. }) if queue.len() >= settings.max_response_buffer_size => {
                 let is_sure = self.active.contains_key(&loan.active)
                     && queue.iter().all(|response| response.certain);
@@ -85,10 +86,19 @@ impl Model {
         };
         if room == Room::Perhaps {
             prediction.allowed.push(refused);
-        } else if squeezed && self.quirks.contains(Switch::OldResponsesFillBuffer) {
+        } else if self.quirks.contains(Switch::OldResponsesFillBuffer)
+            && self.old_responses_fill(loan, waiting)
+        {
             prediction.tolerated.push((Switch::OldResponsesFillBuffer, refused));
         }
         prediction
+    }
+
+    /// Whether responses that were never read, with so many that wait for the same pending
+    /// response, may leave no room for this one with the quirk that has them share a buffer.
+    pub(super) fn old_responses_fill(&self, loan: &LoanedResponse, waiting: usize) -> bool {
+        let old = self.unread.get(&(loan.server, loan.client)).copied().unwrap_or(0);
+        old > 0 && old + waiting >= self.settings.max_response_buffer_size
     }
 
     /// Whether a request fits into a server's buffer; with safe overflow it always does.

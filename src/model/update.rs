@@ -19,18 +19,22 @@ impl Model {
     /// Takes over the outcome of an action. The observation must have been judged:
     /// an outcome the model did not allow leaves it in an arbitrary state.
     pub fn apply(&mut self, action: &Action, observation: &Observation) {
-        if let Observation::Refused(_) = observation {
-            match *action {
-                Action::LoanRequest { client, len, .. } => {
-                    self.refused.extend([client]);
-                    self.note_failed_growth(client, len);
-                }
+        if let Observation::Refused(error) = observation {
+            // One that exceeds a limit says so before anything grows.
+            let has_grown = !judge::names(error, "ExceedsMaxLoans");
+            let port = match *action {
+                Action::LoanRequest { client, len, .. } => Some((client, len)),
                 Action::LoanResponse { active, len, .. } => {
-                    let server = self.active.get(&active).map(|active| active.server);
-                    self.refused.extend(server.into_iter().chain([active]));
-                    server.into_iter().for_each(|server| self.note_failed_growth(server, len));
+                    self.refused.insert(active);
+                    self.active.get(&active).map(|active| (active.server, len))
                 }
-                _ => {}
+                _ => None,
+            };
+            if let Some((port, len)) = port {
+                self.refused.insert(port);
+                if has_grown {
+                    self.note_failed_growth(port, len);
+                }
             }
         }
         match *action {
@@ -299,7 +303,7 @@ impl Model {
             client: loan.client,
             servers,
             hinted: false,
-            haunted: self.outlived.contains(&loan.client),
+            haunted: self.haunted.contains(&loan.client),
             discarded: false,
             targets: LiteMap::new(),
         };
@@ -396,15 +400,23 @@ impl Model {
         let mut certain = self.active.contains_key(&loan.active);
         let capacity = self.settings.max_response_buffer_size;
         let overflow = self.settings.enable_safe_overflow_for_responses;
-        let Some(target) =
-            self.pending.get_mut(&loan.pending).and_then(|p| p.targets.get_mut(&loan.server))
-        else {
+        let target = self.pending.get(&loan.pending).and_then(|p| p.targets.get(&loan.server));
+        let Some(waiting) = target.map(|target| target.queue.len()) else {
             self.fates.insert(loan.id, Promise::ResponseReachesOnlyItsRequest);
             self.answered_too_late(loan);
             return;
         };
-        let squeezed = self.stale.contains(&(loan.client, loan.server));
+        let squeezed = self.old_responses_fill(loan, waiting);
         let risks = squeezed.then_some(Switch::OldResponsesFillBuffer).into_iter().collect();
+        let Some(target) =
+            self.pending.get_mut(&loan.pending).and_then(|p| p.targets.get_mut(&loan.server))
+        else {
+            return;
+        };
+        if squeezed && overflow {
+            // An older one goes, and that need not be one of those that were never read.
+            endanger(&mut target.queue, Switch::OldResponsesFillBuffer);
+        }
         if target.queue.len() >= capacity {
             let all_certain = target.queue.iter().all(|response| response.certain);
             if overflow {
@@ -440,10 +452,13 @@ impl Model {
     fn answered_too_late(&mut self, loan: &LoanedResponse) {
         self.stale.insert((loan.client, loan.server));
         *self.unread.entry((loan.server, loan.client)).or_default() += 1;
+        let old = self.unread[&(loan.server, loan.client)];
         let pending = self.pending.iter_mut().map(|(_, pending)| pending);
         let waiting = pending.filter(|pending| pending.client == loan.client);
         for target in waiting.filter_map(|pending| pending.targets.get_mut(&loan.server)) {
-            endanger(&mut target.queue, Switch::OldResponsesFillBuffer);
+            if old + target.queue.len() > self.settings.max_response_buffer_size {
+                endanger(&mut target.queue, Switch::OldResponsesFillBuffer);
+            }
         }
     }
 
