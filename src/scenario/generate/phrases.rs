@@ -181,6 +181,12 @@ pub(super) fn watching() -> BoxedStrategy<Vec<Step>> {
             let request = vec![loan, Step::SendRequest { request: -1 }];
             asked_twice(Step::InspectServer { server }, request)
         }),
+        // Of a newcomer, which no server has looked for yet.
+        1 => (index(), create_client(), length()).prop_map(move |(server, newcomer, len)| {
+            let loan = Step::LoanRequest { client: -1, len, form: LoanForm::default() };
+            let send = Step::SendRequest { request: -1 };
+            vec![newcomer, loan, send, Step::InspectServer { server }]
+        }),
     ]
     .boxed()
 }
