@@ -114,6 +114,9 @@ impl End {
             Self::Broken { breach, .. } => Some(breach.promise),
             Self::Stopped { error: HostError::Crashed(_), .. } => Some(Promise::NeverCrashes),
             Self::Stopped { error: HostError::Hung(_), .. } => Some(Promise::NeverHangs),
+            Self::Stopped { error: HostError::ConfigRefused(_), .. } => {
+                Some(Promise::SettingsAreKept)
+            }
             Self::Kept
             | Self::Stopped { error: HostError::Harness(_) | HostError::Interrupted, .. } => None,
         }

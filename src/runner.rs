@@ -311,10 +311,17 @@ impl Runner {
             Ok(other) => Err(HostError::Harness(format!("unexpected reply {other:?}"))),
             Err(error @ (HostError::Harness(_) | HostError::Interrupted)) => Err(error),
             Err(error) => {
-                let end = match serve::last_note(&flight_recorder) {
-                    Some(Note { position, action, .. }) => End::Stopped { position, action, error },
+                let end = match (error, serve::last_note(&flight_recorder)) {
+                    (HostError::ConfigRefused(observed), _) => config_refused(
+                        Position::Step(0),
+                        "read the config file".to_owned(),
+                        observed,
+                    ),
+                    (error, Some(Note { position, action, .. })) => {
+                        End::Stopped { position, action, error }
+                    }
                     // It ended before the first action: nothing iceoryx2 could have done.
-                    None => return Err(HostError::Harness(format!("child {error}"))),
+                    (error, None) => return Err(HostError::Harness(format!("child {error}"))),
                 };
                 let outcome = Outcome {
                     checks: BTreeMap::new(),
@@ -361,10 +368,17 @@ impl Runner {
         } else {
             lockstep::run(scenario, &quirks, &mut host, &mut Silent)
         };
-        if let End::Stopped { error, .. } = &outcome.end
-            && let HostError::Harness(_) | HostError::Interrupted = error
-        {
-            return Err(error.clone());
+        match outcome.end {
+            End::Stopped {
+                error: error @ (HostError::Harness(_) | HostError::Interrupted),
+                ..
+            } => {
+                return Err(error);
+            }
+            End::Stopped { position, action, error: HostError::ConfigRefused(observed) } => {
+                outcome.end = config_refused(position, action, observed);
+            }
+            _ => {}
         }
         let mut census = Census::default();
         if outcome.end.is_kept() {
@@ -394,4 +408,11 @@ impl Runner {
         }
         Ok((Judgement { outcome, trace: tracer.steps }, census))
     }
+}
+
+/// A run that ended because iceoryx2 does not take a config file with settings it documents.
+fn config_refused(position: Position, action: String, observed: String) -> End {
+    let expected = "the settings of the config file".to_owned();
+    let breach = Breach { promise: Promise::SettingsAreKept, expected, observed };
+    End::Broken { position, action, breach }
 }

@@ -175,7 +175,7 @@ where
         let file = FilePath::new(config.as_os_str().as_encoded_bytes())
             .map_err(|e| harness(format!("config path {}", config.display()))(format!("{e:?}")))?;
         let config = Config::from_file(&file)
-            .map_err(|e| harness(format!("config file {file}"))(format!("{e:?}")))?;
+            .map_err(|e| HostError::ConfigRefused(format!("config file {file}: {e:?}")))?;
         let service = ServiceName::new(service)
             .map_err(|e| harness(format!("service name {service}"))(format!("{e:?}")))?;
         Ok(Self {

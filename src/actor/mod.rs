@@ -425,6 +425,9 @@ pub enum HostError {
     /// The action did not return in time.
     #[error("did not return within {0} ms")]
     Hung(u64),
+    /// iceoryx2 does not take the config file.
+    #[error("{0}")]
+    ConfigRefused(String),
     /// Whoever runs the gauntlet wants it to stop.
     #[error("interrupted")]
     Interrupted,

@@ -170,8 +170,8 @@ promises! {
         "the node of a process that died without dropping it is listed as dead until somebody cleans up, which nobody does in passing unless the config says so";
     DeadNodeIsCleanedUp = "dead-node-is-cleaned-up", Documented, "node/mod.rs Node::try_cleanup_dead_nodes; config.rs cleanup_dead_nodes_on_creation, _on_destruction, _on_open":
         "cleaning up removes the dead node with all it had from the system and from its services, and counts it; so does whoever creates or drops a node or opens the service, as the config says";
-    SettingsAreKept = "settings-are-kept", Documented, "service/builder/request_response.rs adjust_configuration_to_meaningful_values; service/static_config/request_response.rs; port/client.rs and port/server.rs initial_max_slice_len, backpressure_strategy, max_active_requests":
-        "the service and its ports report the settings they were created with, a limit of 0 as 1";
+    SettingsAreKept = "settings-are-kept", Documented, "service/builder/request_response.rs adjust_configuration_to_meaningful_values; service/static_config/request_response.rs; port/client.rs and port/server.rs initial_max_slice_len, backpressure_strategy, max_active_requests; config.rs Config::from_file":
+        "a config file is taken, and the service and its ports report the settings they were created with, a limit of 0 as 1";
     FilesStayInTheDomain = "files-stay-in-the-domain", Documented, "config.rs Global::prefix, Global::root_path, the keys that end with -suffix":
         "all files created at runtime have the prefix and a suffix of the config in their names, and lie below its root path unless they are shared memory";
     NothingIsLeftBehind = "nothing-is-left-behind", Documented, "FAQ: How To Define Custom Data Types":

@@ -5,8 +5,8 @@ use std::collections::{BTreeSet, VecDeque};
 use smallvec::SmallVec;
 
 use super::{
-    Candidate, Expected, Model, Pending, Prediction, Promise, QueuedRequest, QueuedResponse,
-    Switch, Target,
+    Candidate, Expected, HeldResponse, Model, Pending, Prediction, Promise, QueuedRequest,
+    QueuedResponse, Switch, Target,
 };
 use crate::actor::Key;
 
@@ -211,7 +211,7 @@ impl Model {
     }
 
     /// Whether a response has to be there, and no known quirk may have taken it away.
-    fn is_firm(&self, response: &QueuedResponse) -> bool {
+    pub(super) fn is_firm(&self, response: &QueuedResponse) -> bool {
         response.certain && self.known_risk(response).is_none()
     }
 
@@ -228,7 +228,6 @@ impl Model {
         pending: &Pending,
     ) -> Vec<(Switch, Expected)> {
         let client = pending.client;
-        let is_stale = |server: Key| self.stale.contains(&(client, server));
         let mut tolerated = Vec::new();
         let is_at_limit = |server| {
             self.held_responses_of(key, server)
@@ -272,21 +271,31 @@ impl Model {
         let held_of = self.responses.values().filter(|held| held.client == client);
         let stale_of = self.stale.iter().filter(|(of, _)| *of == client);
         let servers = held_of.map(|held| held.server).chain(stale_of.map(|(_, server)| *server));
-        let counts_old_ones = servers.collect::<BTreeSet<_>>().into_iter().any(|server| {
-            let old = self.responses.values().filter(|held| {
-                held.client == client
-                    && held.server == server
-                    && !self.pending.contains_key(&held.pending)
-            });
-            let old = old.count();
-            (old > 0 || is_stale(server))
-                && old + self.held_responses_of(key, server)
-                    >= self.settings.max_borrowed_responses_per_pending_response
-        });
-        if counts_old_ones {
+        let servers: BTreeSet<Key> = servers.collect();
+        if servers.into_iter().any(|server| self.is_blocked_by_old(key, client, server)) {
             tolerated.push((blocks, Expected::Refused("ExceedsMaxBorrows")));
+            // One that is lost ends the receive before the limit is noticed.
+            let mut queues = pending.targets.values().map(|target| &target.queue);
+            if queues.any(|queue| queue.iter().any(|response| !self.is_firm(response))) {
+                tolerated.push((blocks, Expected::Nothing));
+            }
         }
         tolerated
+    }
+
+    /// Whether responses to earlier requests, with those that are held of a pending response,
+    /// count as many as may be borrowed with the quirk that has them share a channel.
+    pub(super) fn is_blocked_by_old(&self, key: Key, client: Key, server: Key) -> bool {
+        let is_old = |held: &&HeldResponse| {
+            held.client == client
+                && held.server == server
+                && !self.pending.contains_key(&held.pending)
+        };
+        let old = self.responses.values().filter(is_old).count();
+        self.quirks.contains(Switch::OldResponsesCountAsBorrowed)
+            && (old > 0 || self.stale.contains(&(client, server)))
+            && old + self.held_responses_of(key, server)
+                >= self.settings.max_borrowed_responses_per_pending_response
     }
 }
 

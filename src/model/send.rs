@@ -69,13 +69,10 @@ impl Model {
         }
         let loan = &self.loaned_responses[&response];
         let refused = Expected::Refused(UNDELIVERED);
-        let target = self.pending.get(&loan.pending).map(|pending| &pending.targets);
-        let target = target.and_then(|targets| targets.get(&loan.server));
-        let waiting = target.map_or(0, |target| target.queue.len());
-        let room = match target {
+        let room = match self.target_of(loan) {
             Some(Target { queue, .. }) if queue.len() >= settings.max_response_buffer_size => {
                 let is_sure = self.active.contains_key(&loan.active)
-                    && queue.iter().all(|response| response.certain);
+                    && queue.iter().all(|response| self.is_firm(response));
                 if is_sure { Room::No } else { Room::Perhaps }
             }
             _ => Room::Yes,
@@ -87,18 +84,34 @@ impl Model {
         if room == Room::Perhaps {
             prediction.allowed.push(refused);
         } else if self.quirks.contains(Switch::OldResponsesFillBuffer)
-            && self.old_responses_fill(loan, waiting)
+            && self.old_responses_fill(loan)
         {
             prediction.tolerated.push((Switch::OldResponsesFillBuffer, refused));
         }
         prediction
     }
 
-    /// Whether responses that were never read, with so many that wait for the same pending
-    /// response, may leave no room for this one with the quirk that has them share a buffer.
-    pub(super) fn old_responses_fill(&self, loan: &LoanedResponse, waiting: usize) -> bool {
+    /// What waits where a response goes, if anybody does.
+    pub(super) fn target_of(&self, loan: &LoanedResponse) -> Option<&Target> {
+        self.pending.get(&loan.pending)?.targets.get(&loan.server)
+    }
+
+    /// Whether there may be no room for a response with the quirk that has those that were never
+    /// read share a buffer with those of a later request.
+    pub(super) fn old_responses_fill(&self, loan: &LoanedResponse) -> bool {
         let old = self.unread.get(&(loan.server, loan.client)).copied().unwrap_or(0);
-        old > 0 && old + waiting >= self.settings.max_response_buffer_size
+        let waiting = match self.target_of(loan) {
+            Some(target) if old > 0 => target.queue.len(),
+            Some(_) => return false,
+            // It goes where those of any later request are.
+            None => {
+                let of_client =
+                    self.pending.values().filter(|pending| pending.client == loan.client);
+                let targets = of_client.filter_map(|pending| pending.targets.get(&loan.server));
+                targets.map(|target| target.queue.len()).max().unwrap_or(0)
+            }
+        };
+        old + waiting >= self.settings.max_response_buffer_size
     }
 
     /// Whether a request fits into a server's buffer; with safe overflow it always does.

@@ -400,13 +400,13 @@ impl Model {
         let mut certain = self.active.contains_key(&loan.active);
         let capacity = self.settings.max_response_buffer_size;
         let overflow = self.settings.enable_safe_overflow_for_responses;
-        let target = self.pending.get(&loan.pending).and_then(|p| p.targets.get(&loan.server));
-        let Some(waiting) = target.map(|target| target.queue.len()) else {
+        let Some(target) = self.target_of(loan) else {
             self.fates.insert(loan.id, Promise::ResponseReachesOnlyItsRequest);
             self.answered_too_late(loan);
             return;
         };
-        let squeezed = self.old_responses_fill(loan, waiting);
+        let all_firm = target.queue.iter().all(|response| self.is_firm(response));
+        let squeezed = self.old_responses_fill(loan);
         let risks = squeezed.then_some(Switch::OldResponsesFillBuffer).into_iter().collect();
         let Some(target) =
             self.pending.get_mut(&loan.pending).and_then(|p| p.targets.get_mut(&loan.server))
@@ -418,8 +418,8 @@ impl Model {
             endanger(&mut target.queue, Switch::OldResponsesFillBuffer);
         }
         if target.queue.len() >= capacity {
-            let all_certain = target.queue.iter().all(|response| response.certain);
             if overflow {
+                let all_certain = target.queue.iter().all(|response| response.certain);
                 self.overflowed.insert(loan.pending);
                 if !(all_certain && certain) {
                     // Whether room was needed depends on what is uncertain already.
@@ -430,7 +430,7 @@ impl Model {
                 } else if let Some(evicted) = target.queue.pop_front() {
                     self.fates.insert(evicted.id, Promise::ResponseOverflowEvictsOldest);
                 }
-            } else if all_certain {
+            } else if all_firm {
                 self.fates.insert(loan.id, Promise::DiscardKeepsBuffered);
                 self.discarding.insert(loan.pending);
                 return;
@@ -475,8 +475,7 @@ impl Model {
             return;
         }
         let finds_some = |server: &Key| {
-            let target = pending.targets.get(server);
-            target.is_some_and(|target| target.queue.iter().any(|response| response.certain))
+            pending.targets.get(server).is_some_and(|target| self.has_firm(&target.queue))
         };
         let holds_some = |server: &Key| {
             self.responses.values().any(|held| held.client == client && held.server == *server)
@@ -526,10 +525,12 @@ impl Model {
     /// there either.
     fn nothing_waits_for(&mut self, key: Key) {
         let limit = self.settings.max_borrowed_responses_per_pending_response;
-        let held = |server| self.held_responses_of(key, server);
         let Some(pending) = self.pending.get(&key) else { return };
-        let readable: Vec<Key> =
-            pending.targets.keys().copied().filter(|&server| held(server) < limit).collect();
+        let is_readable = |&server: &Key| {
+            self.held_responses_of(key, server) < limit
+                && !self.is_blocked_by_old(key, pending.client, server)
+        };
+        let readable: Vec<Key> = pending.targets.keys().copied().filter(is_readable).collect();
         let Some(pending) = self.pending.get_mut(&key) else { return };
         for server in readable {
             let Some(target) = pending.targets.get_mut(&server) else { continue };

@@ -270,6 +270,24 @@ fn a_participant_of_its_own_that_ends_or_does_not_answer_is_told_apart() {
     }
 }
 
+/// Whoever upgrades has config files that worked.
+#[test]
+fn a_config_file_that_is_not_taken_is_a_broken_promise_wherever_it_is_read() {
+    let script = r#"read -r request
+        config=${request#*'"config":"'}
+        printf '\n[defaults.event]\nmax-listeners = "many"\n' >> "${config%%'"'*}"
+        (echo "$request"; cat) | "$0" serve"#;
+    for layout in [Layout::Together, Layout::Apart] {
+        let child = program("sh", &["-c", script, env!("CARGO_BIN_EXE_gauntlet")]);
+        let judgement = Runner::new(child).judge(&one_join(), layout, false).unwrap();
+        let End::Broken { position, breach, .. } = judgement.outcome.end else {
+            panic!("{judgement:?}")
+        };
+        assert_eq!((position, breach.promise), (Position::Step(0), Promise::SettingsAreKept));
+        assert!(breach.observed.starts_with("config file /"), "{}", breach.observed);
+    }
+}
+
 #[test]
 fn a_child_that_cannot_be_started_or_talks_nonsense_is_the_fault_of_the_harness() {
     let mut runner = Runner::new(program("/nowhere/gauntlet", &[]));
