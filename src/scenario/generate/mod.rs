@@ -48,8 +48,9 @@ use phrases::{
     release, traffic, vanishing, watching,
 };
 use piles::{
-    few_chunks_left, forgotten_requests, held_over, killed_full_grown, modest_client, much_growth,
-    neglected, outlasting, overtaken_loans, static_server, unread_answer, unread_answers,
+    few_chunks_left, forgotten_requests, held_over, killed_full_grown, late_answers, modest_client,
+    much_growth, neglected, outlasting, overtaken_loans, static_server, unread_answer,
+    unread_answers,
 };
 use values::settle;
 pub use values::{allocation, hint, impossible_length, length, settings};
@@ -321,7 +322,7 @@ fn recycled() -> impl Strategy<Value = Scenario> {
         (1, bequest()),
         (1, orphaning()),
         (1, held_over()),
-        (1, unread_answers()),
+        (1, prop_oneof![unread_answers(), late_answers()].boxed()),
         (2, forgotten_requests()),
     ];
     scenario(settings(), opening, phrases, 3..20)

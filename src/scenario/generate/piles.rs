@@ -142,6 +142,31 @@ pub(super) fn unread_answer() -> BoxedStrategy<Vec<Step>> {
         .boxed()
 }
 
+/// Answers to a request nobody waits for any more, sent when a later one may have its channel, and
+/// those to that one.
+pub(super) fn late_answers() -> BoxedStrategy<Vec<Step>> {
+    let form = LoanForm::WriteFromSlice;
+    (index(), index(), length(), (1..3_usize, 0..6_usize, 0..5_usize))
+        .prop_map(move |(client, server, len, (late, between, answers))| {
+            let receive = Step::ReceiveRequest { server };
+            let mut steps = request(client, len).to_vec();
+            steps.push(receive);
+            steps.extend([Step::LoanResponse { active: -1, len, form }].repeat(late));
+            steps.push(Step::DropPending { pending: -1 });
+            // Channels take turns.
+            let unsent =
+                [Step::LoanRequest { client, len, form }, Step::DropRequest { request: -1 }];
+            steps.extend(unsent.repeat(between));
+            steps.extend(request(client, len));
+            steps.push(receive);
+            steps.extend(answer(-1, len).repeat(answers));
+            steps.extend([Step::SendResponse { response: 0 }].repeat(late));
+            steps.extend([Step::ReceiveResponse { pending: -1 }].repeat(answers));
+            steps
+        })
+        .boxed()
+}
+
 /// Short messages are loaned, a long one after them, and only then are all sent: by a client,
 /// and by a server in answer to one of them.
 pub(super) fn overtaken_loans() -> BoxedStrategy<Vec<Step>> {
