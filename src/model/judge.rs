@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use smallvec::smallvec;
 
-use super::{Candidate, Expected, Prediction, Promise, Promises, Switch};
+use super::{Candidate, Expected, Prediction, Promise, Promises, Switch, send::UNDELIVERED};
 use crate::{
     actor::{
         Action, ListedPorts, Observation, Received, ReportedSettings,
@@ -34,7 +34,8 @@ pub enum Judged {
 }
 
 /// Errors that may only be given for a reason of their own, whatever is attempted.
-const BEHIND_ERROR: [(&str, Promise); 6] = [
+const BEHIND_ERROR: [(&str, Promise); 7] = [
+    (UNDELIVERED, Promise::FailedDeliveryIsAnError),
     ("ExceedsMaxBorrows", Promise::BorrowLimit),
     ("ExceedsMaxLoans", Promise::LoanLimit),
     ("ExceedsMaxActiveRequests", Promise::ActiveRequestLimit),
