@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Model, Pending, Switch, TargetState, Unreturned, update::endanger};
+use super::{Model, Pending, Switch, TargetState, Unreturned, responses::endanger};
 use crate::actor::Key;
 
 impl Model {

@@ -49,6 +49,7 @@ mod promises;
 pub mod quirk;
 mod receive;
 mod resolve;
+mod responses;
 mod send;
 pub(crate) mod shortage;
 mod stake;

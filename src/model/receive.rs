@@ -215,6 +215,7 @@ impl Model {
         response.certain && self.known_risk(response).is_none()
     }
 
+    /// Whether there is one among them.
     pub(super) fn has_firm(&self, queue: &VecDeque<QueuedResponse>) -> bool {
         queue.iter().any(|response| self.is_firm(response))
     }
@@ -272,7 +273,12 @@ impl Model {
         let stale_of = self.stale.iter().filter(|(of, _)| *of == client);
         let servers = held_of.map(|held| held.server).chain(stale_of.map(|(_, server)| *server));
         let servers: BTreeSet<Key> = servers.collect();
-        if servers.into_iter().any(|server| self.is_blocked_by_old(key, client, server)) {
+        let is_blocked = |server: Key| self.is_blocked_by_old(key, client, server);
+        // What nothing blocks is received.
+        let is_another_there = pending.targets.iter().any(|(&server, target)| {
+            !is_at_limit(server) && !is_blocked(server) && self.has_firm(&target.queue)
+        });
+        if !is_another_there && servers.into_iter().any(is_blocked) {
             tolerated.push((blocks, Expected::Refused("ExceedsMaxBorrows")));
             // One that is lost ends the receive before the limit is noticed.
             let mut queues = pending.targets.values().map(|target| &target.queue);
@@ -327,6 +333,7 @@ mod tests {
             max_response_buffer_size: room,
             enable_safe_overflow_for_responses: false,
             server_backpressure: Backpressure::DiscardData,
+            max_borrowed_responses_per_pending_response: 1,
             ..Settings::default()
         };
         let opening = [
@@ -336,7 +343,7 @@ mod tests {
             Step::create_server(0, Strategy::Static, 8, 4),
         ];
         let steps = [&opening[..], &steps.concat()].concat();
-        let quirks = [Switch::OldResponsesFillBuffer].into();
+        let quirks = [Switch::OldResponsesFillBuffer, Switch::OldResponsesCountAsBorrowed].into();
         let mut model = model_after(settings, quirks, &steps).expect("a model");
         let action = model.resolve(&Step::ReceiveResponse { pending: 0 }).expect("an action");
         let Prediction { allowed, tolerated, .. } = model.predict(&action);
@@ -370,5 +377,16 @@ mod tests {
             // The first one fits beside the old one unless there is room for one only.
             assert_eq!(tolerated.contains(&Expected::Nothing), room == 1, "room for {room}");
         }
+    }
+    #[test]
+    fn what_is_held_of_one_server_hides_nothing_of_another_one() {
+        let read = [Step::ReceiveResponse { pending: 0 }, Step::DropPending { pending: 0 }];
+        let held = [&ASK[..], &answer(0), &read, &ASK].concat();
+        let refused = Expected::Refused("ExceedsMaxBorrows");
+        let (_, tolerated) = receive(2, &[&held, &answer(2)]);
+        assert!(tolerated.contains(&refused), "{tolerated:?}");
+        let (_, tolerated) = receive(2, &[&held, &answer(2), &answer(3)]);
+        assert!(!tolerated.contains(&refused), "{tolerated:?}");
+        assert!(!tolerated.contains(&Expected::Nothing), "{tolerated:?}");
     }
 }

@@ -72,7 +72,7 @@ impl Model {
         let room = match self.target_of(loan) {
             Some(Target { queue, .. }) if queue.len() >= settings.max_response_buffer_size => {
                 let is_sure = self.active.contains_key(&loan.active)
-                    && queue.iter().all(|response| self.is_firm(response));
+                    && queue.iter().all(|response| response.certain);
                 if is_sure { Room::No } else { Room::Perhaps }
             }
             _ => Room::Yes,

@@ -4,7 +4,7 @@ use proptest::{collection::vec, prelude::*, sample::select};
 
 use super::{
     super::{LoanForm, MOST_RESPONSE_LOANS, Moment, OpenMode, PayloadType, Requirement, Step},
-    piles::much_growth,
+    piles::{much_growth, request},
     values::{alignment, allocation, any_length, form, hint, index, length, preallocated, reduced},
 };
 
@@ -183,9 +183,8 @@ pub(super) fn watching() -> BoxedStrategy<Vec<Step>> {
         }),
         // Of a newcomer, which no server has looked for yet.
         1 => (index(), create_client(), length()).prop_map(move |(server, newcomer, len)| {
-            let loan = Step::LoanRequest { client: -1, len, form: LoanForm::default() };
-            let send = Step::SendRequest { request: -1 };
-            vec![newcomer, loan, send, Step::InspectServer { server }]
+            let asked = request(-1, len).into_iter().chain([Step::InspectServer { server }]);
+            [newcomer].into_iter().chain(asked).collect()
         }),
     ]
     .boxed()
