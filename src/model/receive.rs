@@ -329,10 +329,19 @@ mod tests {
 
     /// What is allowed and what is tolerated when the client asks for a response.
     fn receive(room: usize, steps: &[&[Step]]) -> (Vec<Expected>, Vec<Expected>) {
+        receive_of(Backpressure::DiscardData, room, steps)
+    }
+
+    /// The same of servers that do this where there is no room.
+    fn receive_of(
+        server_backpressure: Backpressure,
+        room: usize,
+        steps: &[&[Step]],
+    ) -> (Vec<Expected>, Vec<Expected>) {
         let settings = Settings {
             max_response_buffer_size: room,
             enable_safe_overflow_for_responses: false,
-            server_backpressure: Backpressure::DiscardData,
+            server_backpressure,
             max_borrowed_responses_per_pending_response: 1,
             ..Settings::default()
         };
@@ -388,5 +397,15 @@ mod tests {
         let (_, tolerated) = receive(2, &[&held, &answer(2), &answer(3)]);
         assert!(!tolerated.contains(&refused), "{tolerated:?}");
         assert!(!tolerated.contains(&Expected::Nothing), "{tolerated:?}");
+    }
+    #[test]
+    fn what_was_sent_where_a_handler_would_have_had_it_fail_is_there() {
+        let old = [&ASK[..], &answer(0), &[Step::DropPending { pending: 0 }], &ASK].concat();
+        for (backpressure, may_lose) in
+            [(Backpressure::DiscardData, true), (Backpressure::DiscardDataAndFail, false)]
+        {
+            let (_, tolerated) = receive_of(backpressure, 1, &[&old, &answer(2)]);
+            assert_eq!(tolerated.contains(&Expected::Nothing), may_lose, "{backpressure:?}");
+        }
     }
 }
