@@ -10,13 +10,13 @@ use iceoryx2::prelude::*;
 use super::{
     Observation,
     element::{Element, Header, Value},
-    open::open_as,
+    open::{end, obtain_as},
     version::{self, Sendable},
 };
 use crate::{
     model::SHORTEST_IMPOSSIBLE,
     payload::{self, MessageId},
-    scenario::{LoanForm, PayloadType, Strategy},
+    scenario::{LoanForm, OpenMode, PayloadType, Strategy},
 };
 
 /// What a port is created with, as far as its payload decides how.
@@ -111,19 +111,21 @@ pub trait Payload: Sendable + Debug + 'static {
         pending: &version::PendingResponse<S, Req, Self>,
     ) -> Result<Option<version::Response<S, Self>>, String>;
 
-    /// Opens the service as if its requests, not these responses, were of another type;
-    /// the error, or `Opened`.
-    fn open_with_requests<S: Service>(
+    /// Opens or creates the service as if its requests, not these responses, were of another type;
+    /// the error, or `Obtained`.
+    fn obtain_with_requests<S: Service>(
         node: &Node<S>,
         name: &ServiceName,
+        how: OpenMode,
         foreign: PayloadType,
     ) -> String;
 
-    /// Opens the service as if its responses, not these requests, were of another type;
-    /// the error, or `Opened`.
-    fn open_with_responses<S: Service>(
+    /// Opens or creates the service as if its responses, not these requests, were of another type;
+    /// the error, or `Obtained`.
+    fn obtain_with_responses<S: Service>(
         node: &Node<S>,
         name: &ServiceName,
+        how: OpenMode,
         foreign: PayloadType,
     ) -> String;
 
@@ -296,27 +298,33 @@ macro_rules! loan_value {
 /// What reads the same for slices and values.
 macro_rules! open_receive_and_read {
     () => {
-        fn open_with_requests<S: Service>(
+        fn obtain_with_requests<S: Service>(
             node: &Node<S>,
             name: &ServiceName,
+            how: OpenMode,
             foreign: PayloadType,
         ) -> String {
             match foreign {
-                PayloadType::U8 => open_as!(node, name, u8, Self, Self::Header),
-                PayloadType::SliceOfI16 => open_as!(node, name, [i16], Self, Self::Header),
-                PayloadType::SliceOfPairs => open_as!(node, name, [[u8; 2]], Self, Self::Header),
+                PayloadType::U8 => obtain_as!(node, name, how, u8, Self, Self::Header),
+                PayloadType::SliceOfI16 => obtain_as!(node, name, how, [i16], Self, Self::Header),
+                PayloadType::SliceOfPairs => {
+                    obtain_as!(node, name, how, [[u8; 2]], Self, Self::Header)
+                }
             }
         }
 
-        fn open_with_responses<S: Service>(
+        fn obtain_with_responses<S: Service>(
             node: &Node<S>,
             name: &ServiceName,
+            how: OpenMode,
             foreign: PayloadType,
         ) -> String {
             match foreign {
-                PayloadType::U8 => open_as!(node, name, Self, u8, Self::Header),
-                PayloadType::SliceOfI16 => open_as!(node, name, Self, [i16], Self::Header),
-                PayloadType::SliceOfPairs => open_as!(node, name, Self, [[u8; 2]], Self::Header),
+                PayloadType::U8 => obtain_as!(node, name, how, Self, u8, Self::Header),
+                PayloadType::SliceOfI16 => obtain_as!(node, name, how, Self, [i16], Self::Header),
+                PayloadType::SliceOfPairs => {
+                    obtain_as!(node, name, how, Self, [[u8; 2]], Self::Header)
+                }
             }
         }
 

@@ -23,6 +23,19 @@ where
     fn obtain(self, how: OpenMode) -> Result<version::Factory<S, Req, Res>, String>;
 }
 
+/// Ends a builder as `how` says: what it returns, or the error as `Debug` prints it.
+macro_rules! end {
+    ($builder:expr, $how:expr) => {
+        match $how {
+            OpenMode::OpenOrCreate => $builder.open_or_create().map_err(|e| format!("{e:?}")),
+            OpenMode::Create => $builder.create().map_err(|e| format!("{e:?}")),
+            OpenMode::Open => $builder.open().map_err(|e| format!("{e:?}")),
+        }
+    };
+}
+
+pub(super) use end;
+
 macro_rules! obtain {
     ($(($($element:ident),*) $request:ty => $response:ty;)*) => {
         $(impl<S, $($element),*> Obtain<S, $request, $response>
@@ -35,11 +48,7 @@ macro_rules! obtain {
                 self,
                 how: OpenMode,
             ) -> Result<version::Factory<S, $request, $response>, String> {
-                match how {
-                    OpenMode::OpenOrCreate => self.open_or_create().map_err(|e| format!("{e:?}")),
-                    OpenMode::Create => self.create().map_err(|e| format!("{e:?}")),
-                    OpenMode::Open => self.open().map_err(|e| format!("{e:?}")),
-                }
+                end!(self, how)
             }
         })*
     };
@@ -63,21 +72,20 @@ pub(super) fn service<S: Service, Req: Payload + ?Sized, Res: Payload + ?Sized>(
         .response_user_header::<Res::Header>()
 }
 
-/// Opens the service with another payload type and closes it again: success would be
+/// Opens or creates the service with another payload type and closes it again: success would be
 /// the broken promise. Requests and responses of a service have the same type of user header.
-macro_rules! open_as {
-    ($node:expr, $name:expr, $request:ty, $response:ty, $header:ty) => {
-        $node
+macro_rules! obtain_as {
+    ($node:expr, $name:expr, $how:expr, $request:ty, $response:ty, $header:ty) => {{
+        let builder = $node
             .service_builder($name)
             .request_response::<$request, $response>()
             .request_user_header::<$header>()
-            .response_user_header::<$header>()
-            .open()
-            .map_or_else(|error| format!("{error:?}"), |_| "Opened".to_owned())
-    };
+            .response_user_header::<$header>();
+        end!(builder, $how).map_or_else(|error| error, |_| "Obtained".to_owned())
+    }};
 }
 
-pub(super) use open_as;
+pub(super) use obtain_as;
 
 /// The builder with all settings of a service that is created.
 pub(super) fn with_settings<S: Service, Req: Payload + ?Sized, Res: Payload + ?Sized>(

@@ -47,6 +47,9 @@ pub struct Aftermath {
     pub crowded_out: Option<String>,
 }
 
+/// The prefix of a domain in which there is nothing.
+const ELSEWHERE: &[u8] = b"elsewhere_";
+
 /// Bytes of the longest names.
 const LONGEST: usize = 255;
 
@@ -109,10 +112,11 @@ pub(super) fn look<S: Service>(config: &Config, name: &ServiceName) -> Result<Pr
     Ok(Presence { exists, listed, nodes, dead, misstated, in_details, at_service: None })
 }
 
-/// Creates services that differ from one in the messaging pattern, or in the end of the name.
+/// Creates services that differ from one in the messaging pattern, or in the end of the name, and
+/// looks for the one that differs in the prefix of the config.
 ///
 /// # Errors
-/// What could not be created, and why.
+/// What could not be created, and why, or what there should not be.
 pub(super) fn settle_beside<S: Service>(node: &Node<S>, name: &ServiceName) -> Result<(), String> {
     let refused = |what: &str, error: &dyn std::fmt::Debug| format!("{what}: {error:?}");
     let _event = node
@@ -133,7 +137,14 @@ pub(super) fn settle_beside<S: Service>(node: &Node<S>, name: &ServiceName) -> R
     let rest = LONGEST.saturating_sub(name.as_str().len());
     let _left = create(&format!("{:0>rest$}", "l"))?;
     let _right = create(&format!("{:0>rest$}", "r"))?;
-    Ok(())
+    let mut elsewhere = node.config().clone();
+    elsewhere.global.prefix = FileName::new(ELSEWHERE).map_err(|e| refused("a prefix", &e))?;
+    let pattern = MessagingPattern::RequestResponse;
+    match S::does_exist(name, &elsewhere, pattern) {
+        Ok(false) => Ok(()),
+        Ok(true) => Err("the service with another prefix: it exists already".to_owned()),
+        Err(error) => Err(refused("looking for the service with another prefix", &error)),
+    }
 }
 
 /// Nodes that have opened the service.

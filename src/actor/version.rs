@@ -191,14 +191,25 @@ pub(super) use backpressure;
 /// Whether a port may have a handler that decides what a full buffer makes of a send.
 pub const HAS_BACKPRESSURE_HANDLERS: bool = cfg!(iox2_at_least_0_9);
 
+/// What a handler makes of a full buffer: the delivery is retried some times and fails.
+#[cfg(iox2_at_least_0_9)]
+pub(super) fn retry_and_fail(
+    info: &iceoryx2::port::BackpressureInfo,
+) -> iceoryx2::port::BackpressureAction {
+    const RETRIES: u64 = 3;
+    if info.retries < RETRIES {
+        iceoryx2::port::BackpressureAction::Retry
+    } else {
+        iceoryx2::port::BackpressureAction::DiscardDataAndFail
+    }
+}
+
 /// The handler that goes with what to do when a buffer is full, if one does.
 macro_rules! backpressure_handler {
     ($builder:expr, $backpressure:expr) => {{
         #[cfg(iox2_at_least_0_9)]
         let builder = match $backpressure.fails() {
-            true => $builder.set_backpressure_handler(|_: &iceoryx2::port::BackpressureInfo| {
-                iceoryx2::port::BackpressureAction::DiscardDataAndFail
-            }),
+            true => $builder.set_backpressure_handler($crate::actor::version::retry_and_fail),
             false => $builder,
         };
         #[cfg(not(iox2_at_least_0_9))]
@@ -244,7 +255,8 @@ macro_rules! preallocate {
         let builder = $builder;
         #[cfg(iox2_at_least_0_9)]
         let builder = match $chunks {
-            Some($crate::scenario::MORE_THAN_NEEDED..) => builder.$method(|worst: usize| 2 * worst),
+            // More than any machine has: what is clamped makes no difference.
+            Some($crate::scenario::MORE_THAN_NEEDED..) => builder.$method(|_| usize::MAX),
             Some(chunks) => builder.$method(move |worst: usize| chunks.min(worst)),
             None => builder,
         };

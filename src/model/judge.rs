@@ -444,7 +444,7 @@ pub fn judge_aftermath(aftermath: &Aftermath) -> Result<(), Breach> {
     match refused {
         Some(error) => breach("the service can be created again", error.clone()),
         None => crowded_out.as_ref().map_or(Ok(()), |what| {
-            let expected = "services of another name or pattern can be created beside it";
+            let expected = "services of another name, pattern or prefix are other services";
             breach_of(Promise::ServicesAreToldApart, expected, what.clone())
         }),
     }

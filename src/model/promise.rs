@@ -164,8 +164,8 @@ promises! {
         "as long as somebody uses a service it exists and is listed once, and so are exactly the nodes that use it";
     ServiceEndsWithItsUsers = "service-ends-with-its-users", ConformanceTested, "conformance: client and server service_and_node_exist_until_..._port_is_dropped, node nodes_can_be_listed":
         "when everything is dropped the service does not exist, no node is listed, and the service can be created again";
-    ServicesAreToldApart = "services-are-told-apart", ConformanceTested, "conformance: service same_name_with_different_messaging_pattern_is_allowed; service/service_hash.rs ServiceHash":
-        "services of another name, or of the same name and another messaging pattern, are other services";
+    ServicesAreToldApart = "services-are-told-apart", ConformanceTested, "conformance: service same_name_with_different_messaging_pattern_is_allowed; service/service_hash.rs ServiceHash; lib.rs 'multiple service setups to coexist ... without interference'":
+        "services of another name, of the same name and another messaging pattern, or of a config with another prefix, are other services";
     DeadNodeIsListed = "dead-node-is-listed", Documented, "node/mod.rs NodeState::Dead, Node::list; config.rs cleanup_dead_nodes_on_creation, _on_destruction, _on_open":
         "the node of a process that died without dropping it is listed as dead until somebody cleans up, which nobody does in passing unless the config says so";
     DeadNodeIsCleanedUp = "dead-node-is-cleaned-up", Documented, "node/mod.rs Node::try_cleanup_dead_nodes; config.rs cleanup_dead_nodes_on_creation, _on_destruction, _on_open":

@@ -10,9 +10,7 @@ use super::{
 use crate::{
     actor::{Action, Key, version},
     payload::MessageId,
-    scenario::{
-        Backpressure, MOST_RESPONSE_LOANS, Nth, OpenMode, Requirement, Step, Strategy, is_reduced,
-    },
+    scenario::{Backpressure, MOST_RESPONSE_LOANS, Nth, OpenMode, Step, Strategy, is_reduced},
 };
 
 /// Unread responses at which the quirk is steered around: the smallest server that can
@@ -71,15 +69,8 @@ impl Model {
                     return None;
                 }
                 let creates = how != OpenMode::Open && self.participants.is_empty();
-                // Whoever creates the service has nothing to require of it, and types
-                // are compared when an existing one is opened.
+                // Whoever creates the service has nothing to require of it.
                 let require = require.filter(|require| !creates && require.is_meaningful());
-                let how = match require {
-                    Some(Requirement::RequestPayload(_) | Requirement::ResponsePayload(_)) => {
-                        OpenMode::Open
-                    }
-                    _ => how,
-                };
                 Action::Join { new: self.fresh(), how, require, creates }
             }
             Step::Leave { participant } => {
@@ -378,7 +369,11 @@ impl Model {
         let is_full = pending
             .and_then(|pending| pending.targets.get(&loan.server))
             .is_some_and(|target| target.queue.len() >= settings.max_response_buffer_size);
-        let shares_room = pending.is_none() || self.stale.contains(&(loan.client, loan.server));
+        // Without a pending response it goes nowhere, or where those of another one go.
+        let shares_room = match pending {
+            Some(_) => self.stale.contains(&(loan.client, loan.server)),
+            None => self.pending.values().any(|other| other.client == loan.client),
+        };
         is_full || shares_room && self.quirks.steers(Switch::OldResponsesFillBuffer)
     }
 }
@@ -531,6 +526,32 @@ mod tests {
         assert!(!comes(unforgotten, false, 4));
         assert!(comes(unforgotten, true, 4));
         assert!(comes(Switch::FailedGrowthSticks, false, 4));
+    }
+
+    #[test]
+    fn a_late_answer_is_sent_unless_a_later_request_may_have_its_channel() {
+        let form = LoanForm::Default;
+        let ask = [Step::LoanRequest { client: 0, len: 8, form }, Step::SendRequest { request: 0 }];
+        let mut steps = vec![
+            Step::Join { how: OpenMode::Create, require: None },
+            Step::create_server(0, Strategy::Static, 8, 1),
+            Step::create_client(0, Strategy::Static, 8),
+        ];
+        steps.extend(ask);
+        steps.extend([
+            Step::ReceiveRequest { server: 0 },
+            Step::LoanResponse { active: 0, len: 8, form },
+            Step::DropPending { pending: 0 },
+        ]);
+        let is_sent = |quirk, steps: &[Step]| {
+            let settings =
+                Settings { enable_safe_overflow_for_responses: false, ..Settings::default() };
+            after(settings, quirk, steps, &Step::SendResponse { response: 0 }).is_some()
+        };
+        assert!(is_sent(Switch::OldResponsesFillBuffer, &steps));
+        steps.extend(ask);
+        assert!(!is_sent(Switch::OldResponsesFillBuffer, &steps));
+        assert!(is_sent(Switch::FailedGrowthSticks, &steps));
     }
 
     #[test]

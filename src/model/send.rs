@@ -103,12 +103,14 @@ impl Model {
         let waiting = match self.target_of(loan) {
             Some(target) if old > 0 => target.queue.len(),
             Some(_) => return false,
-            // It goes where those of any later request are.
+            // It goes where those of a later request are, if there is one.
             None => {
-                let of_client =
-                    self.pending.values().filter(|pending| pending.client == loan.client);
-                let targets = of_client.filter_map(|pending| pending.targets.get(&loan.server));
-                targets.map(|target| target.queue.len()).max().unwrap_or(0)
+                let others = self.pending.values().filter(|pending| pending.client == loan.client);
+                let waiting = others.map(|pending| {
+                    pending.targets.get(&loan.server).map_or(0, |target| target.queue.len())
+                });
+                let Some(most) = waiting.max() else { return false };
+                most
             }
         };
         old + waiting >= self.settings.max_response_buffer_size
@@ -143,7 +145,7 @@ mod tests {
     /// The room of every buffer.
     const ROOM: usize = 2;
 
-    /// With handlers, and with a known quirk.
+    /// With handlers, and with known quirks.
     fn prediction_of(next: Step, steps: &[Step]) -> Prediction {
         let settings = Settings {
             max_active_requests_per_client: ROOM,
@@ -158,7 +160,7 @@ mod tests {
         let server = Step::create_server(0, Strategy::Static, 8, 4);
         let client = Step::create_client(0, Strategy::Static, 8);
         let steps = [&[join, server, client], steps].concat();
-        let quirks = [Switch::UnawareServerIsPassedOver].into();
+        let quirks = [Switch::UnawareServerIsPassedOver, Switch::OldResponsesFillBuffer].into();
         let mut model = model_after(settings, quirks, &steps).expect("a model");
         let action = model.resolve(&next).expect("an action");
         model.predict(&action)
@@ -181,6 +183,21 @@ mod tests {
             let expected = if is_full { REFUSED } else { Expected::Sent { servers: 1..=1 } };
             assert_eq!(prediction.allowed.as_slice(), [expected], "{sent} sent");
             assert_eq!(!prediction.tolerated.is_empty(), is_full && !looks, "looked: {looks}");
+        }
+    }
+
+    #[test]
+    fn a_late_answer_may_fail_only_where_a_later_request_may_have_its_channel() {
+        let loan = Step::LoanResponse { active: 0, len: 8, form: FORM };
+        let send = Step::SendResponse { response: 0 };
+        for (answers, goes_on) in [(0, false), (0, true), (ROOM, false), (ROOM, true)] {
+            let mut steps = vec![LOAN, SEND, Step::ReceiveRequest { server: 0 }];
+            steps.extend([loan, send].repeat(answers));
+            steps.extend([loan, FORGET]);
+            steps.extend(goes_on.then_some([LOAN, SEND]).into_iter().flatten());
+            let prediction = prediction_of(send, &steps);
+            assert_eq!(prediction.allowed.as_slice(), [Expected::Done], "{answers}, {goes_on}");
+            assert_eq!(!prediction.tolerated.is_empty(), answers == ROOM && goes_on, "{answers}");
         }
     }
 

@@ -26,8 +26,9 @@ pub enum Backpressure {
     RetryUntilDelivered,
     /// Drop the new data.
     DiscardData,
-    /// The same, and a handler, `BackpressureAction::DiscardDataAndFail`, has it that the send
-    /// fails. Before iceoryx2 0.9 there are no handlers, and it does not.
+    /// The same, and a handler has the delivery retried some times, and then that the send fails,
+    /// `BackpressureAction::DiscardDataAndFail`. Before iceoryx2 0.9 there are no handlers, and it
+    /// does not.
     DiscardDataAndFail,
 }
 

@@ -2,9 +2,12 @@
 //! `BackpressureAction` (iceoryx2 `port/mod.rs`). Scenarios have one of them, with which every
 //! such send fails; what others do, and what they are told, is tested here.
 
-use std::sync::{
-    Arc, Mutex,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
 };
 
 use iceoryx2::{
@@ -38,6 +41,9 @@ const LENS: [usize; 6] = [3, 20, 100, 99, 700, 5000];
 const STRATEGIES: [AllocationStrategy; 2] =
     [AllocationStrategy::BestFit, AllocationStrategy::PowerOfTwo];
 
+/// Retries after which a handler gives up: time that is counted anew each time is much less then.
+const RETRIES: u64 = 20;
+
 /// No handler is asked so often.
 const MOST_CALLS: usize = 1000;
 
@@ -50,6 +56,21 @@ struct Call {
     sender: u128,
     receiver: u128,
     retries: u64,
+}
+
+/// When the handler was called first for a delivery, and how long after that it returned last.
+type Took = Arc<Mutex<(Instant, Duration)>>;
+
+/// A handler is told of all the time since the first call. Whatever the machine does between two
+/// calls makes it more; twice as much is for a clock that is not the same.
+fn check_time(took: &Took, info: &BackpressureInfo) {
+    let mut took = took.lock().unwrap();
+    if info.retries == 0 {
+        *took = (Instant::now(), Duration::ZERO);
+    }
+    let (first, last) = *took;
+    assert!(2 * info.elapsed_time >= last, "{:?} of {last:?}", info.elapsed_time);
+    took.1 = first.elapsed();
 }
 
 impl Calls {
@@ -71,7 +92,9 @@ impl Calls {
         answer: impl Fn(u64) -> BackpressureAction + Send + 'static,
     ) -> impl Fn(&BackpressureInfo) -> BackpressureAction + Send + 'static {
         let calls = self.clone();
+        let took = Arc::new(Mutex::new((Instant::now(), Duration::ZERO)));
         move |info| {
+            check_time(&took, info);
             calls.note(info);
             // Whoever counts retries would wait for ever for a number that never comes.
             assert!(calls.0.lock().unwrap().len() < MOST_CALLS, "asked again and again");
@@ -218,14 +241,18 @@ fn a_handler_is_asked_until_it_gives_up_and_told_who_waits_for_whom() {
         let house = House::new(false);
         let asked = Calls::default();
         let handler = asked.handler(|retries| {
-            if retries < 3 { BackpressureAction::Retry } else { BackpressureAction::DiscardData }
+            if retries < RETRIES {
+                BackpressureAction::Retry
+            } else {
+                BackpressureAction::DiscardData
+            }
         });
         let (client, server) =
             pair(&house, allocation, BackpressureStrategy::RetryUntilDelivered, handler);
         assert_eq!((ask(&client, 0), ask(&client, 1)), (Ok(1), Ok(1)));
         assert_eq!(asked.take(), [], "there is room");
         assert_eq!(ask(&client, 2), Ok(0), "the only server did not get it");
-        assert_eq!(asked.take(), calls(client.id().value(), server.id().value(), 0..=3));
+        assert_eq!(asked.take(), calls(client.id().value(), server.id().value(), 0..=RETRIES));
         assert_requests(&server, &[0, 1]);
         assert_eq!((ask(&client, 3), asked.take()), (Ok(1), vec![]), "there is room again");
         assert_requests(&server, &[3]);
@@ -235,14 +262,18 @@ fn a_handler_is_asked_until_it_gives_up_and_told_who_waits_for_whom() {
         let house = House::new(false);
         let asked = Calls::default();
         let handler = asked.handler(|retries| {
-            if retries < 3 { BackpressureAction::Retry } else { BackpressureAction::DiscardData }
+            if retries < RETRIES {
+                BackpressureAction::Retry
+            } else {
+                BackpressureAction::DiscardData
+            }
         });
         let (server, active, client, pending) =
             exchange(&house, allocation, BackpressureStrategy::RetryUntilDelivered, handler);
         assert_eq!((answer(&active, 0), answer(&active, 1)), (Ok(()), Ok(())));
         assert_eq!(asked.take(), [], "there is room");
         assert_eq!(answer(&active, 2), Ok(()));
-        assert_eq!(asked.take(), calls(server.id().value(), client.id().value(), 0..=3));
+        assert_eq!(asked.take(), calls(server.id().value(), client.id().value(), 0..=RETRIES));
         assert_responses(&pending, &[0, 1]);
         assert_eq!((answer(&active, 3), asked.take()), (Ok(()), vec![]), "there is room again");
         assert_responses(&pending, &[3]);

@@ -73,10 +73,10 @@ where
             _ if creates => open::with_settings(builder, &self.settings).obtain(how),
             None => builder.obtain(how),
             Some(Requirement::RequestPayload(foreign)) => {
-                Err(Res::open_with_requests(node, &self.service, foreign))
+                Err(Res::obtain_with_requests(node, &self.service, how, foreign))
             }
             Some(Requirement::ResponsePayload(foreign)) => {
-                Err(Req::open_with_responses(node, &self.service, foreign))
+                Err(Req::obtain_with_responses(node, &self.service, how, foreign))
             }
             Some(require) => open::with_requirement(builder, require).obtain(how),
         }

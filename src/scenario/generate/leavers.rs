@@ -50,15 +50,16 @@ fn newest(count: usize) -> impl Iterator<Item = Nth> {
 }
 
 /// Several servers answer several requests and go, one after the other; the client reads some of
-/// it before and some of it after, now of one request, now of the other, and holds on to it.
+/// it before and some of it after, now of one request, now of the other, holds on to it, and lets
+/// some of it go when it has looked.
 pub(super) fn estates() -> BoxedStrategy<Vec<Step>> {
     let server = || (allocation(), 0..ROOM, vec((0..2_i32, length()), 1..5));
     let reads = || vec((-2..0_i32, any::<bool>()), 0..5);
-    let servers = vec((server(), reads(), reads()), 1..4);
+    let servers = vec((server(), reads(), reads(), let_go()), 1..4);
     (index(), servers)
         .prop_map(|(client, servers)| {
             let mut steps = Vec::new();
-            for ((strategy, hint, _), _, _) in &servers {
+            for ((strategy, hint, _), ..) in &servers {
                 steps.push(Step::create_server(0, *strategy, *hint, 2));
             }
             steps.extend(request(client, 1));
@@ -70,7 +71,7 @@ pub(super) fn estates() -> BoxedStrategy<Vec<Step>> {
                 }
             };
             let count = Nth::try_from(servers.len()).unwrap_or(1);
-            for (nth, ((_, _, answers), before, after)) in (0..).zip(&servers) {
+            for (nth, ((_, _, answers), before, after, (looks, let_go))) in (0..).zip(&servers) {
                 // The oldest of those that are left.
                 let server = nth - count;
                 steps.extend([Step::ReceiveRequest { server }; 2]);
@@ -81,7 +82,41 @@ pub(super) fn estates() -> BoxedStrategy<Vec<Step>> {
                 steps.extend([Step::DropActive { active: -1 }; 2]);
                 steps.push(Step::DropServer { server });
                 read(&mut steps, after);
+                steps.extend(looks.then_some(Step::UpdateClient { client }));
+                steps.extend(let_go.iter().map(|&response| Step::DropResponse { response }));
             }
+            steps
+        })
+        .boxed()
+}
+
+/// Whether a port looks for its peers once one is gone, and what it lets go then.
+fn let_go() -> impl Strategy<Value = (bool, Vec<Nth>)> + Clone {
+    (any::<bool>(), vec(index(), 0..3))
+}
+
+/// The same of clients that ask and go, and a server that holds what they asked.
+pub(super) fn estates_of_clients() -> BoxedStrategy<Vec<Step>> {
+    let clients = vec((create_client(), 1..4_usize, 0..3_usize, 0..3_usize, let_go()), 1..4);
+    (index(), length(), clients)
+        .prop_map(|(server, len, clients)| {
+            let mut steps: Vec<Step> = clients.iter().map(|(create, ..)| *create).collect();
+            let receive = Step::ReceiveRequest { server };
+            for client in newest(clients.len()) {
+                steps.push(Step::UpdateClient { client });
+            }
+            for (_, asked, before, after, (looks, let_go)) in clients {
+                steps.extend(request(-1, len).repeat(asked));
+                steps.extend([receive].repeat(before));
+                steps.extend([Step::DropPending { pending: -1 }].repeat(asked));
+                let look = Step::InspectServer { server };
+                steps.extend([Step::DropClient { client: -1 }, look]);
+                steps.extend([receive].repeat(after));
+                steps.push(look);
+                steps.extend(looks.then_some(Step::UpdateServer { server }));
+                steps.extend(let_go.into_iter().map(|active| Step::DropActive { active }));
+            }
+            steps.extend([receive].repeat(2));
             steps
         })
         .boxed()

@@ -35,12 +35,14 @@ use proptest::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{LoanForm, OpenMode, Repeat, Scenario, Settings, Step, Strategy as Allocation};
+use super::{
+    LoanForm, OpenMode, Payloads, Repeat, Scenario, Settings, Step, Strategy as Allocation,
+};
 use crate::model::GROWTHS;
 
 use leavers::{
-    answers_to_the_gone, bequest, crowd_leaves, estates, overtaken_bequest, short_lived_ports,
-    succession, unread_by_leaver,
+    answers_to_the_gone, bequest, crowd_leaves, estates, estates_of_clients, overtaken_bequest,
+    short_lived_ports, succession, unread_by_leaver,
 };
 use phrases::{
     coming_and_going, conversation, create_client, create_server, dying, inspect, join, killing,
@@ -260,22 +262,34 @@ fn churn() -> impl Strategy<Value = Scenario> {
         (1, overtaken_loans()),
         (2, short_lived_ports()),
     ];
-    let any = scenario(settings(), some_ports(), phrases, 5..60);
+    let mixed = scenario(settings(), some_ports(), phrases, 5..60);
     // Who has little room for those who are gone, and reads their messages all the same.
-    let little_room = (settings(), 2..5_usize, 2..5_usize, 1..4_usize).prop_map(
-        |(settings, max_servers, buffer, client_expired_connection_buffer)| Settings {
-            max_servers,
-            max_active_requests_per_client: buffer,
-            max_response_buffer_size: buffer,
-            client_expired_connection_buffer,
-            ..settings
-        },
-    );
+    let little_room = || {
+        (settings(), 2..5_usize, 2..5_usize, (1..4_usize, 1..4_usize)).prop_map(
+            |(settings, max_ports, buffer, (of_clients, of_servers))| Settings {
+                max_clients: max_ports,
+                max_servers: max_ports,
+                max_active_requests_per_client: buffer,
+                max_response_buffer_size: buffer,
+                client_expired_connection_buffer: of_clients,
+                server_expired_connection_buffer: of_servers,
+                ..settings
+            },
+        )
+    };
     let clients = vec(create_client(), 1..3)
         .prop_map(|clients| [join()].into_iter().chain(clients).collect::<Vec<_>>());
     let phrases = vec![(3, estates()), (1, overtaken_bequest()), (1, release())];
-    let estates = scenario(little_room, clients, phrases, 1..4);
-    prop_oneof![7 => any, 1 => estates, 2 => crowds()]
+    let of_servers = scenario(little_room(), clients, phrases, 1..4);
+    let server = create_server().prop_map(|server| vec![join(), server]);
+    let phrases = vec![(3, estates_of_clients()), (1, release())];
+    // Of gone clients, known quirks lose slices of all kinds, and few single values.
+    let little_room = (little_room(), any::<bool>()).prop_map(|(settings, has_values)| Settings {
+        payload: if has_values { Payloads::ValueRequests } else { settings.payload },
+        ..settings
+    });
+    let of_clients = scenario(little_room, server, phrases, 1..4);
+    prop_oneof![14 => mixed, 2 => of_servers, 4 => of_clients, 4 => crowds()]
 }
 
 /// Several peers go together, again and again.

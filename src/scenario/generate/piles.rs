@@ -146,13 +146,15 @@ pub(super) fn unread_answer() -> BoxedStrategy<Vec<Step>> {
 /// those to that one.
 pub(super) fn late_answers() -> BoxedStrategy<Vec<Step>> {
     let form = LoanForm::WriteFromSlice;
-    (index(), index(), length(), (1..3_usize, 0..6_usize, 0..5_usize))
-        .prop_map(move |(client, server, len, (late, between, answers))| {
+    (index(), index(), length(), (0..3_usize, 1..3_usize, any::<bool>(), 0..6_usize, 0..5_usize))
+        .prop_map(move |(client, server, len, (early, late, at_once, between, answers))| {
             let receive = Step::ReceiveRequest { server };
             let mut steps = request(client, len).to_vec();
             steps.push(receive);
+            steps.extend(answer(-1, len).repeat(early));
             steps.extend([Step::LoanResponse { active: -1, len, form }].repeat(late));
             steps.push(Step::DropPending { pending: -1 });
+            steps.extend(at_once.then_some(Step::SendResponse { response: -1 }));
             // Channels take turns.
             let unsent =
                 [Step::LoanRequest { client, len, form }, Step::DropRequest { request: -1 }];
