@@ -413,8 +413,14 @@ fn value(text: &str) -> AttributeValue {
 
 #[test]
 fn attributes_are_those_of_whoever_created_the_service_and_are_held_against_requirements() {
-    const DEFINED: [(&str, &str); 4] =
-        [("colour", "red"), ("colour", "green"), ("colour", "blue"), ("size", "4096")];
+    // Keys before and after the one with several values.
+    const DEFINED: [(&str, &str); 5] = [
+        ("author", "nobody"),
+        ("colour", "red"),
+        ("colour", "green"),
+        ("colour", "blue"),
+        ("size", "4096"),
+    ];
     let domain = Domain::new();
     let node = domain.node::<ipc::Service>("attributes");
     let other = domain.node::<ipc::Service>("other");
@@ -429,8 +435,24 @@ fn attributes_are_those_of_whoever_created_the_service_and_are_held_against_requ
         let one = verifier().require(&key(name), &value(content)).unwrap();
         let opened = builder(&other, "attributes").open_with_attributes(&one).unwrap();
         assert_eq!(opened.attributes().number_of_attributes(), DEFINED.len());
-        assert_eq!(opened.attributes().number_of_key_values(&key("colour")), 3);
-        assert_eq!(opened.attributes().key_value(&key("size"), 0), Some(&value("4096")));
+        for name in ["author", "colour", "size"] {
+            let defined = || DEFINED.iter().filter(|(of, _)| *of == name);
+            let count = defined().count();
+            assert_eq!(opened.attributes().number_of_key_values(&key(name)), count);
+            let nth = |index| opened.attributes().key_value(&key(name), index);
+            let mut values: Vec<_> = (0..count).map(|index| nth(index).unwrap().clone()).collect();
+            let mut listed = Vec::new();
+            opened.attributes().iter_key_values(&key(name), |value| {
+                listed.push(value.clone());
+                CallbackProgression::Continue
+            });
+            assert_eq!(values, listed);
+            let mut expected: Vec<_> = defined().map(|(_, content)| value(content)).collect();
+            values.sort();
+            expected.sort();
+            assert_eq!(values, expected);
+            assert_eq!(nth(count), None);
+        }
         assert_eq!(opened.attributes(), created.attributes());
         let one = verifier().require_key(&key(name)).unwrap();
         builder(&other, "attributes").open_or_create_with_attributes(&one).unwrap();
