@@ -440,10 +440,10 @@ fn attributes_are_those_of_whoever_created_the_service_and_are_held_against_requ
             let count = defined().count();
             assert_eq!(opened.attributes().number_of_key_values(&key(name)), count);
             let nth = |index| opened.attributes().key_value(&key(name), index);
-            let mut values: Vec<_> = (0..count).map(|index| nth(index).unwrap().clone()).collect();
+            let mut values: Vec<_> = (0..count).map(|index| *nth(index).unwrap()).collect();
             let mut listed = Vec::new();
             opened.attributes().iter_key_values(&key(name), |value| {
-                listed.push(value.clone());
+                listed.push(*value);
                 CallbackProgression::Continue
             });
             assert_eq!(values, listed);
