@@ -42,7 +42,7 @@ pub struct Aftermath {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refused: Option<String>,
     /// Beside it, what could not be created: an event service of the same name, or a service
-    /// whose name begins like its own.
+    /// whose name begins like its own; or that it exists with another prefix as well.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub crowded_out: Option<String>,
 }

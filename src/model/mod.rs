@@ -53,6 +53,7 @@ mod responses;
 mod send;
 pub(crate) mod shortage;
 mod stake;
+mod steering;
 mod update;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};

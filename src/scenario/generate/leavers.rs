@@ -101,10 +101,9 @@ pub(super) fn estates_of_clients() -> BoxedStrategy<Vec<Step>> {
     (index(), length(), clients)
         .prop_map(|(server, len, clients)| {
             let mut steps: Vec<Step> = clients.iter().map(|(create, ..)| *create).collect();
+            // Of those it has seen nothing may be lost.
+            steps.push(Step::UpdateServer { server });
             let receive = Step::ReceiveRequest { server };
-            for client in newest(clients.len()) {
-                steps.push(Step::UpdateClient { client });
-            }
             for (_, asked, before, after, (looks, let_go)) in clients {
                 steps.extend(request(-1, len).repeat(asked));
                 steps.extend([receive].repeat(before));

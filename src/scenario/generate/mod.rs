@@ -18,6 +18,7 @@
 //!
 //! In a property test, [`Family::scenarios`] is the strategy; see the [crate] for one.
 
+mod churn;
 mod concurrency;
 mod leavers;
 mod overlap;
@@ -35,24 +36,18 @@ use proptest::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{
-    LoanForm, OpenMode, Payloads, Repeat, Scenario, Settings, Step, Strategy as Allocation,
-};
+use super::{LoanForm, OpenMode, Repeat, Scenario, Settings, Step, Strategy as Allocation};
 use crate::model::GROWTHS;
 
-use leavers::{
-    answers_to_the_gone, bequest, crowd_leaves, estates, estates_of_clients, overtaken_bequest,
-    short_lived_ports, succession, unread_by_leaver,
-};
+use leavers::{bequest, unread_by_leaver};
 use phrases::{
     coming_and_going, conversation, create_client, create_server, dying, inspect, join, killing,
     missing, mourning, opening, orphaning, port_drops_under_held_data, reconnection, recycling,
     release, traffic, vanishing, watching,
 };
 use piles::{
-    few_chunks_left, forgotten_requests, held_over, killed_full_grown, late_answers, modest_client,
-    much_growth, neglected, outlasting, overtaken_loans, static_server, unread_answer,
-    unread_answers,
+    forgotten_requests, held_over, killed_full_grown, late_answers, modest_client, much_growth,
+    neglected, outlasting, overtaken_loans, static_server, unread_answer, unread_answers,
 };
 use values::settle;
 pub use values::{allocation, hint, impossible_length, length, settings};
@@ -150,7 +145,7 @@ impl Family {
         match self {
             Self::Growth => growth().boxed(),
             Self::Interleaving => interleaving().boxed(),
-            Self::Churn => churn().boxed(),
+            Self::Churn => churn::churn().boxed(),
             Self::Recycling => recycled().boxed(),
             Self::Limits => limits().boxed(),
             Self::Turnover => turnover().boxed(),
@@ -244,79 +239,6 @@ fn interleaving() -> impl Strategy<Value = Scenario> {
         (1, forgotten_requests()),
     ];
     scenario(settings(), some_ports(), phrases, 5..60)
-}
-
-fn churn() -> impl Strategy<Value = Scenario> {
-    let phrases = vec![
-        (5, traffic()),
-        (2, conversation()),
-        (2, release()),
-        (1, inspect()),
-        (1, watching()),
-        (3, coming_and_going()),
-        (1, vanishing()),
-        (1, bequest()),
-        (1, overtaken_bequest()),
-        (1, prop_oneof![2 => succession(), 1 => answers_to_the_gone()].boxed()),
-        (1, few_chunks_left()),
-        (1, overtaken_loans()),
-        (2, short_lived_ports()),
-    ];
-    let mixed = scenario(settings(), some_ports(), phrases, 5..60);
-    // Who has little room for those who are gone, and reads their messages all the same.
-    let little_room = || {
-        (settings(), 2..5_usize, 2..5_usize, (1..4_usize, 1..4_usize)).prop_map(
-            |(settings, max_ports, buffer, (of_clients, of_servers))| Settings {
-                max_clients: max_ports,
-                max_servers: max_ports,
-                max_active_requests_per_client: buffer,
-                max_response_buffer_size: buffer,
-                client_expired_connection_buffer: of_clients,
-                server_expired_connection_buffer: of_servers,
-                ..settings
-            },
-        )
-    };
-    let clients = vec(create_client(), 1..3)
-        .prop_map(|clients| [join()].into_iter().chain(clients).collect::<Vec<_>>());
-    let phrases = vec![(3, estates()), (1, overtaken_bequest()), (1, release())];
-    let of_servers = scenario(little_room(), clients, phrases, 1..4);
-    let server = create_server().prop_map(|server| vec![join(), server]);
-    let phrases = vec![(3, estates_of_clients()), (1, release())];
-    // Of gone clients, known quirks lose slices of all kinds, and few single values.
-    let little_room = (little_room(), any::<bool>()).prop_map(|(settings, has_values)| Settings {
-        payload: if has_values { Payloads::ValueRequests } else { settings.payload },
-        ..settings
-    });
-    let of_clients = scenario(little_room, server, phrases, 1..4);
-    prop_oneof![14 => mixed, 2 => of_servers, 4 => of_clients, 4 => crowds()]
-}
-
-/// Several peers go together, again and again.
-fn crowds() -> impl Strategy<Value = Scenario> {
-    let room = (settings(), 3..5_usize, 3..5_usize, 2..5_usize, 2..5_usize).prop_map(
-        |(settings, max_clients, max_servers, of_clients, of_servers)| Settings {
-            max_clients,
-            max_servers,
-            client_expired_connection_buffer: of_clients,
-            server_expired_connection_buffer: of_servers,
-            ..settings
-        },
-    );
-    let one_each = prop_oneof![
-        2 => create_client().prop_map(|client| vec![join(), client]),
-        2 => create_server().prop_map(|server| vec![join(), server]),
-        1 => (create_client(), create_server())
-            .prop_map(|(client, server)| vec![join(), client, server]),
-    ];
-    let phrases = prop_oneof![4 => crowd_leaves(), 1 => conversation(), 1 => release()];
-    let turn = vec(phrases, 1..4).prop_map(|phrases| phrases.concat());
-    (room, settle(), one_each, turn, 1..20_usize).prop_map(
-        |(service, settle, steps, turn, times)| {
-            let repeat = Some(Repeat { times, stretch: 0, steps: turn });
-            Scenario { settle, service, repeat, ..Scenario::of_steps(steps) }
-        },
-    )
 }
 
 fn recycled() -> impl Strategy<Value = Scenario> {
