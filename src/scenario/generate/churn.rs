@@ -34,7 +34,7 @@ pub(super) fn churn() -> impl Strategy<Value = Scenario> {
         (2, short_lived_ports()),
     ];
     let mixed = scenario(settings(), some_ports(), phrases, 5..60);
-    prop_oneof![14 => mixed, 2 => servers_leave(), 4 => clients_leave(), 4 => crowds()]
+    prop_oneof![14 => mixed, 2 => servers_leave(), 6 => clients_leave(), 4 => crowds()]
 }
 
 /// Whoever has little room for those who are gone, and reads their messages all the same.

@@ -98,11 +98,11 @@ fn let_go() -> impl Strategy<Value = (bool, Vec<Nth>)> + Clone {
 /// The same of clients that ask and go, and a server that holds what they asked.
 pub(super) fn estates_of_clients() -> BoxedStrategy<Vec<Step>> {
     let clients = vec((create_client(), 1..4_usize, 0..3_usize, 0..3_usize, let_go()), 1..4);
-    (index(), length(), clients)
-        .prop_map(|(server, len, clients)| {
+    (index(), length(), clients, any::<bool>())
+        .prop_map(|(server, len, clients, knows_all)| {
             let mut steps: Vec<Step> = clients.iter().map(|(create, ..)| *create).collect();
-            // Of those it has seen nothing may be lost.
-            steps.push(Step::UpdateServer { server });
+            // What those send whom it knows may not be lost with them.
+            steps.extend(knows_all.then_some(Step::UpdateServer { server }));
             let receive = Step::ReceiveRequest { server };
             for (_, asked, before, after, (looks, let_go)) in clients {
                 steps.extend(request(-1, len).repeat(asked));
