@@ -18,9 +18,10 @@ impl Model {
         }
         let held = self.active.values().filter(|active| active.server == server);
         let held: BTreeSet<Key> = held.map(|active| active.client).collect();
-        let mut senders = self.in_flight.keys().filter(|(_, to)| *to == server);
+        // Of whom all was received nothing is kept.
+        let mut senders = self.queues_to(server).filter(|(_, queue)| !queue.is_empty());
         held.len() + lost >= room
-            && senders.any(|(client, _)| !held.contains(client))
+            && senders.any(|((client, _), _)| !held.contains(client))
             && self.quirks.steers(Switch::FullExpiredBufferPanics)
     }
 

@@ -23,10 +23,9 @@ impl Model {
             .chain(self.stale.iter().copied())
             .chain(self.responses.values().map(|held| (held.client, held.server)))
             .filter(|(_, server)| !self.servers.contains_key(server));
-        let of_servers = self
-            .in_flight
-            .keys()
-            .map(|&(client, server)| (server, client))
+        let unread = self.in_flight.iter().filter(|(_, queue)| !queue.is_empty());
+        let of_servers = unread
+            .map(|(&(client, server), _)| (server, client))
             .chain(self.active.values().map(|active| (active.server, active.client)))
             .filter(|(_, client)| !self.clients.contains_key(client));
         let all: Vec<(Key, Key)> = of_clients.chain(of_servers).collect();

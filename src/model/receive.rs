@@ -125,7 +125,8 @@ impl Model {
         Prediction { promise, allowed, tolerated }
     }
 
-    fn queues_to(
+    /// Requests a server has not received, by client; also queues that are empty by now.
+    pub(super) fn queues_to(
         &self,
         server: Key,
     ) -> impl Iterator<Item = (&(Key, Key), &VecDeque<QueuedRequest>)> {

@@ -172,6 +172,29 @@ mod tests {
     }
 
     #[test]
+    fn a_server_that_has_received_all_of_a_gone_client_looks_for_more() {
+        let form = LoanForm::Default;
+        let ask = [Step::LoanRequest { client: 0, len: 8, form }, Step::SendRequest { request: 0 }];
+        let receive = Step::ReceiveRequest { server: 0 };
+        let mut steps = vec![
+            Step::Join { how: OpenMode::Create, require: None },
+            Step::create_server(0, Strategy::Static, 8, 1),
+            Step::create_client(0, Strategy::Static, 8),
+        ];
+        steps.extend(ask.repeat(2));
+        let forget = Step::DropPending { pending: 0 };
+        steps.extend([receive, forget, forget, Step::DropClient { client: 0 }]);
+        let goes_on = |steps: &[Step]| {
+            let settings = Settings { server_expired_connection_buffer: 1, ..Settings::default() };
+            after(settings, Switch::FullExpiredBufferPanics, steps, &receive).is_some()
+        };
+        steps.push(receive);
+        assert!(goes_on(&steps), "it holds both");
+        steps.extend([Step::DropActive { active: 0 }; 2]);
+        assert!(goes_on(&steps), "what is kept of the client goes with this receive");
+    }
+
+    #[test]
     fn a_port_that_has_grown_as_often_as_it_can_grows_no_more_where_that_crashes() {
         let loan = |len| Step::LoanRequest { client: 0, len, form: LoanForm::Default };
         let growths = |count| {
