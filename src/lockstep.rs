@@ -333,27 +333,34 @@ impl Run<'_> {
         let in_flight = InFlight::from(self.model.messages_in_flight());
         self.observer.before(position, action);
         let stopped = |error| End::Stopped { position, action: action.to_string(), error };
-        let performed = self.host.perform(action.participant(&self.model), action);
-        let observation = performed.as_ref().map_err(|error| stopped(error.clone()))?;
-        let judged = judge::judge(action, &prediction, observation).or_else(|breach| {
-            self.in_another_state(action, observation, &mut prediction).ok_or(breach)
-        });
-        self.observer.after(position, &prediction, observation);
         let broken = |breach| End::Broken { position, action: action.to_string(), breach };
-        let judged = judged.map_err(|mut breach| {
-            breach.promise = self.model.sharpen(action, observation, breach.promise);
-            broken(breach)
-        })?;
+        let performed = self.host.perform(action.participant(&self.model), action);
+        let observation = match &performed {
+            Ok(observation) => observation,
+            Err(error) => return Err(stopped(error.clone())),
+        };
+        let mut judged = judge::judge(action, &prediction, observation);
+        if let Err(breach) = judged {
+            judged = self.in_another_state(action, observation, &mut prediction).ok_or(breach);
+        }
+        self.observer.after(position, &prediction, observation);
+        let judged = match judged {
+            Ok(judged) => judged,
+            Err(mut breach) => {
+                breach.promise = self.model.sharpen(action, observation, breach.promise);
+                return Err(broken(breach));
+            }
+        };
         let strategy = self.model.strategy_at(action, observation);
         let situation = Situation { step: Occasion::Step(action.into()), strategy, in_flight };
         let mut checked = checked(&self.model, action, observation, judged, &mut self.sightings);
         self.model.apply(action, observation);
         self.others_follow(action, observation);
-        let audited = if may_disturb_held_data(action) {
-            intact(&self.host.audit().map_err(stopped)?)
-        } else {
-            Ok(Promises::default())
+        let damage = match may_disturb_held_data(action).then(|| self.host.audit()) {
+            Some(audited) => Some(audited.map_err(stopped)?),
+            None => None,
         };
+        let audited = damage.as_deref().map_or(Ok(Promises::default()), intact);
         if let Ok(intact) = audited {
             checked = checked.union(intact);
         }

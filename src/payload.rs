@@ -134,40 +134,51 @@ pub const fn byte_at(id: MessageId, offset: usize) -> u8 {
 ///
 /// # Errors
 /// The first wrong offset with its surroundings and whose bytes they look like.
+#[inline]
 pub fn check(id: MessageId, bytes: &[u8]) -> Result<(), Box<Mismatch>> {
-    /// Words compared at once: enough to vectorise, few enough that the exact search after a
-    /// difference costs nothing. A message of 64 bytes is one block.
-    const BLOCK: usize = 8;
+    if is_intact(id, bytes) { Ok(()) } else { Err(describe(id, bytes)) }
+}
 
+/// Whether [`check`] succeeds: all that it costs where nothing is wrong.
+fn is_intact(id: MessageId, bytes: &[u8]) -> bool {
     let (words, rest) = bytes.as_chunks::<8>();
     let (blocks, words) = words.as_chunks::<BLOCK>();
     let mut z = base(id);
-    for (index, block) in blocks.iter().enumerate() {
-        if difference(block, &mut z) != 0 {
-            return Err(describe(id, bytes, index * BLOCK * 8));
+    for block in blocks {
+        if difference(block, z) != 0 {
+            return false;
         }
+        z = z.wrapping_add(STRIDE.wrapping_mul(BLOCK as u64));
     }
-    let checked = blocks.len() * BLOCK * 8;
-    for word in words {
-        if difference(std::slice::from_ref(word), &mut z) != 0 {
-            return Err(describe(id, bytes, checked));
-        }
+    // Most payloads end with a block, or with a whole word.
+    if words.is_empty() && rest.is_empty() {
+        return true;
     }
-    let last = (z ^ (z >> 31)).to_le_bytes();
-    // Not as slices: most payloads end with a whole word, and comparing nothing costs a call.
-    if rest.iter().zip(last).any(|(&found, expected)| found != expected) {
-        return Err(describe(id, bytes, checked));
-    }
-    Ok(())
+    let last = z.wrapping_add(STRIDE.wrapping_mul(words.len() as u64));
+    let last = (last ^ (last >> 31)).to_le_bytes();
+    difference(words, z) == 0 && rest.iter().zip(last).all(|(&found, expected)| found == expected)
 }
 
-/// The bits in which `words` are not the next ones after `z`, all in one.
+/// Words compared at once: enough to vectorise. A message of 64 bytes is one block.
+const BLOCK: usize = 8;
+
+/// What is added to the first word of a block to get the others.
+const STRIDES: [u64; BLOCK] = {
+    let mut strides = [0; BLOCK];
+    let mut i = 1;
+    while i < BLOCK {
+        strides[i] = STRIDE.wrapping_mul(i as u64);
+        i += 1;
+    }
+    strides
+};
+
+/// The bits in which `words`, at most a block, are not those from `z` on, all in one.
 #[inline]
-fn difference(words: &[[u8; 8]], z: &mut u64) -> u64 {
-    words.iter().fold(0, |difference, word| {
-        let expected = *z ^ (*z >> 31);
-        *z = z.wrapping_add(STRIDE);
-        difference | (u64::from_le_bytes(*word) ^ expected)
+fn difference(words: &[[u8; 8]], z: u64) -> u64 {
+    words.iter().zip(STRIDES).fold(0, |difference, (word, stride)| {
+        let z = z.wrapping_add(stride);
+        difference | (u64::from_le_bytes(*word) ^ z ^ (z >> 31))
     })
 }
 
@@ -244,10 +255,11 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|b| format!("{b:02x}")).collect::<Vec<_>>().join(" ")
 }
 
-/// Describes the first difference at or after `from`.
-fn describe(id: MessageId, bytes: &[u8], from: usize) -> Box<Mismatch> {
+/// Describes the first difference, of which there is one.
+#[cold]
+fn describe(id: MessageId, bytes: &[u8]) -> Box<Mismatch> {
     let wrong = |i: &usize| bytes[*i] != byte_at(id, *i);
-    let offset = (from..bytes.len()).find(wrong).unwrap_or(from);
+    let offset = (0..bytes.len()).find(wrong).unwrap_or(0);
     let window_start = offset.saturating_sub(4);
     let window_end = (window_start + 16).min(bytes.len());
     Box::new(Mismatch {

@@ -139,6 +139,18 @@ fn object<T>(map: &LiteMap<Key, T>, key: Key) -> Result<&T, HostError> {
     map.get(&key).ok_or_else(|| HostError::Harness(format!("{key} does not exist")))
 }
 
+/// Reads a message again that was intact when it was written or had arrived.
+#[inline]
+fn is_unchanged<P: Payload + ?Sized>(
+    id: Option<MessageId>,
+    header: P::Header,
+    payload: &P,
+) -> Result<(), Damaged> {
+    let Some(id) = id else { return Ok(()) };
+    payload::check(id, payload.bytes()).map_err(Damaged::Mismatch)?;
+    if header == P::Header::seal(id) { Ok(()) } else { Err(Damaged::UserHeader(header.unseal())) }
+}
+
 /// Keeps what could be created under a key.
 fn keep<T>(
     map: &mut LiteMap<Key, T>,
@@ -400,28 +412,25 @@ where
 
     fn audit(&mut self) -> Result<Vec<Damage>, HostError> {
         let mut damage = Vec::new();
-        let mut check = |holder: Key, id: Option<MessageId>, header, bytes: &[u8]| {
-            let Some(id) = id else { return };
-            if let Err(mismatch) = payload::check(id, bytes) {
-                damage.push(Damage { holder, what: Damaged::Mismatch(mismatch) });
-            } else if header != Some(id) {
-                damage.push(Damage { holder, what: Damaged::UserHeader(header) });
+        let mut check = |holder: Key, what: Result<(), Damaged>| {
+            if let Err(what) = what {
+                damage.push(Damage { holder, what });
             }
         };
         for (&key, Written { object, id }) in &self.requests {
-            check(key, *id, object.user_header().unseal(), Req::loaned_request(object).bytes());
+            check(key, is_unchanged(*id, *object.user_header(), Req::loaned_request(object)));
         }
         for (&key, Written { object, id }) in &self.pending {
-            check(key, *id, object.user_header().unseal(), Req::sent_request(object).bytes());
+            check(key, is_unchanged(*id, *object.user_header(), Req::sent_request(object)));
         }
         for (&key, Written { object, id }) in &self.active {
-            check(key, *id, object.user_header().unseal(), Req::received_request(object).bytes());
+            check(key, is_unchanged(*id, *object.user_header(), Req::received_request(object)));
         }
         for (&key, Written { object, id }) in &self.loaned {
-            check(key, *id, object.user_header().unseal(), Res::loaned_response(object).bytes());
+            check(key, is_unchanged(*id, *object.user_header(), Res::loaned_response(object)));
         }
         for (&key, Written { object, id }) in &self.responses {
-            check(key, *id, object.user_header().unseal(), Res::received_response(object).bytes());
+            check(key, is_unchanged(*id, *object.user_header(), Res::received_response(object)));
         }
         Ok(damage)
     }

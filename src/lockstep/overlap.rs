@@ -19,6 +19,10 @@ impl Run<'_> {
     /// The action of a step, if it is the same in every state iceoryx2 may be in.
     pub(super) fn resolve(&mut self, step: &Step) -> Option<Action> {
         let action = self.model.resolve(step);
+        // Mostly there are no others.
+        if self.others.is_empty() {
+            return action;
+        }
         let mut is_same = true;
         for other in &mut self.others {
             is_same &= other.resolve(step) == action;
@@ -174,6 +178,9 @@ impl Run<'_> {
 
     /// The other states go on as well, those that allow what was observed.
     pub(super) fn others_follow(&mut self, action: &Action, observation: &Observation) {
+        if self.others.is_empty() {
+            return;
+        }
         self.others.retain_mut(|other| {
             let is_allowed = judge::judge(action, &other.predict(action), observation).is_ok();
             other.apply(action, observation);

@@ -11,6 +11,8 @@ use super::Switch;
 #[derive(Debug, Clone, Default)]
 pub(super) struct Known {
     switches: BTreeSet<Switch>,
+    /// The same, to be asked at every step.
+    set: EnumSet<Switch>,
     /// Those without which a step would have been another one, or the state taken for another.
     steered: Rc<Cell<EnumSet<Switch>>>,
 }
@@ -23,7 +25,8 @@ impl PartialEq for Known {
 
 impl From<BTreeSet<Switch>> for Known {
     fn from(switches: BTreeSet<Switch>) -> Self {
-        Self { switches, steered: Rc::default() }
+        let set = switches.iter().copied().collect();
+        Self { switches, set, steered: Rc::default() }
     }
 }
 
@@ -35,7 +38,7 @@ impl Known {
 
     /// Whether to tolerate what this one makes of an observation, or to keep an account of it.
     pub(super) fn contains(&self, switch: Switch) -> bool {
-        self.switches.contains(&switch)
+        self.set.contains(switch)
     }
 
     /// Whether to steer around this one. To be asked last, as it is noted if so.

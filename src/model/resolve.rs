@@ -40,12 +40,15 @@ impl Model {
     /// The action of a step, `None` if the step is skipped.
     #[must_use]
     pub fn resolve(&mut self, step: &Step) -> Option<Action> {
-        let action = self.action_of(step)?;
-        (self.dead.is_empty() || self.is_possible_beside_the_dead(&action)).then_some(action)
+        let action = self.action_of(step);
+        if self.dead.is_empty() {
+            return action;
+        }
+        action.filter(|action| self.is_possible_beside_the_dead(action))
     }
 
     fn action_of(&mut self, step: &Step) -> Option<Action> {
-        let action = match *step {
+        Some(match *step {
             Step::Join { how, require } => {
                 // What a newcomer finds while only ports hold the service is nowhere
                 // promised.
@@ -212,8 +215,7 @@ impl Model {
             Step::HintDisconnect { pending } => {
                 Action::HintDisconnect { pending: any(&self.pending, pending)? }
             }
-        };
-        Some(action)
+        })
     }
 
     /// What a port is created with. One that sends single values has nothing to choose, but a

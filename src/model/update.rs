@@ -1,6 +1,7 @@
 //! Follows what was observed: the model's state after an action.
 
 use litemap::LiteMap;
+use smallvec::SmallVec;
 
 use super::{
     Active, LoanedRequest, LoanedResponse, Model, Participant, Pending, Port, Promise,
@@ -304,7 +305,7 @@ impl Model {
             discarded: false,
             targets: LiteMap::new(),
         };
-        let servers: Vec<(Key, bool)> =
+        let servers: SmallVec<[(Key, bool); 4]> =
             self.servers.iter().map(|(&key, port)| (key, port.handle)).collect();
         for (server, handle) in servers {
             let room = self.room_for_request(loan.client, server);
