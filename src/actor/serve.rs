@@ -155,7 +155,7 @@ impl Observer for Tracer {
         if let Some(step) = self.steps.last_mut() {
             step.expected = prediction.to_string();
             step.may_lose_a_message = prediction.may_lose_a_message();
-            step.observed = crate::model::judge::summary(observation);
+            step.observed = crate::model::wording::summary(observation);
         }
     }
 }

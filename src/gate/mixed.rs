@@ -320,7 +320,7 @@ fn is_message(observation: &Observation, id: MessageId, len: usize) -> Going {
         }
         other => Err(Trouble::Wrong(format!(
             "message {id} of {len} was to arrive, not {}",
-            crate::model::judge::summary(other)
+            crate::model::wording::summary(other)
         ))),
     }
 }

@@ -8,6 +8,7 @@
 
 pub mod compare;
 pub mod conformance;
+pub mod deltas;
 pub mod facts;
 pub mod judge;
 pub mod matrix;
@@ -36,9 +37,10 @@ use crate::{
 };
 
 use compare::{Compared, Extent};
+use deltas::Delta;
 use judge::{Case, Judge, Standing};
 pub use release::{GitReference, Release, ReleaseError};
-use report::{Change, Delta, GateReport, Origin, Side, Word};
+use report::{Change, GateReport, Origin, Side, Word};
 pub use workshop::{Build, BuildError, Workshop};
 
 /// Repetitions of a scenario on each release; whatever does not show every time is spurious.
@@ -321,22 +323,22 @@ fn facts(builds: &[Build; 2], plan: &Plan) -> Result<Vec<Delta>, GateError> {
     let baseline: facts::Facts = ask(&builds[0], &["facts"])?;
     // What a user of the baseline may have written down, shown to the candidate.
     let config = plan.out.join("config-of-the-baseline.toml");
-    let text = report::to_config(&baseline.defaults);
+    let text = deltas::to_config(&baseline.defaults);
     fs::write(&config, text).map_err(|source| GateError::Io { path: config.clone(), source })?;
     let path = config.display().to_string();
     let candidate: facts::Facts = ask(&builds[1], &["facts", "--config", &path])?;
-    Ok(report::deltas(&baseline, &candidate))
+    Ok(deltas::deltas(&baseline, &candidate))
 }
 
 /// Each of the two in turn, so that a busy machine disturbs both.
-fn timings(builds: &[Build; 2]) -> Result<Vec<report::Timing>, GateError> {
+fn timings(builds: &[Build; 2]) -> Result<Vec<deltas::Timing>, GateError> {
     let mut samples: [Vec<facts::Timings>; 2] = [Vec::new(), Vec::new()];
     for _ in 0..TIMED {
         for (build, samples) in builds.iter().zip(&mut samples) {
             samples.push(ask(build, &["facts", "--timings"])?);
         }
     }
-    Ok(report::timings(&samples))
+    Ok(deltas::timings(&samples))
 }
 
 /// What a build prints as JSON.

@@ -3,12 +3,11 @@
 use serde::{Deserialize, Serialize};
 use smallvec::smallvec;
 
-use super::{Candidate, Expected, Prediction, Promise, Promises, Switch, send::UNDELIVERED};
+use super::{
+    Candidate, Expected, Prediction, Promise, Promises, Switch, send::UNDELIVERED, wording,
+};
 use crate::{
-    actor::{
-        Action, ListedPorts, Observation, Received, ReportedSettings,
-        presence::{Aftermath, Presence},
-    },
+    actor::{Action, Observation, Received, ReportedSettings, presence::Aftermath},
     payload::{Mismatch, Owner},
     scenario::Settings,
 };
@@ -82,7 +81,7 @@ fn hold_against(
     match observation {
         Observation::Received(received) => {
             let candidate = matching_candidate(action, prediction, received)
-                .map_err(|promise| breach(promise, describe(received)))?;
+                .map_err(|promise| breach(promise, wording::of_message(received)))?;
             let (bytes, order) = match action {
                 Action::ReceiveRequest { .. } => {
                     (Promise::RequestBytesArrive, Promise::RequestsArriveInOrder)
@@ -138,25 +137,28 @@ fn hold_against(
         Observation::Pending { .. } => {
             let promise = inspected_promise(prediction, observation);
             if let Some(promise) = promise {
-                return Err(breach(promise, summary(observation)));
+                return Err(breach(promise, wording::summary(observation)));
             }
             checked = checked.with(&[Promise::HasResponseIsTrue, Promise::SendReachesEveryServer]);
         }
         Observation::Active { .. } => {
             if let Some(promise) = inspected_promise(prediction, observation) {
-                return Err(breach(promise, summary(observation)));
+                return Err(breach(promise, wording::summary(observation)));
             }
             checked = checked.with(&[Promise::DisconnectHintArrives]);
         }
         Observation::Service { settings, listed, presence, .. } => {
             if let Some(promise) = inspected_promise(prediction, observation) {
                 if promise == Promise::ListedPortsAreDescribed {
-                    return Err(wrongly_described(prediction, listed.as_deref()));
+                    return Err(wording::wrongly_described(prediction, listed.as_deref()));
                 }
                 if promise == Promise::ServiceIsListedWithItsNodes {
-                    return Err(wrongly_present(prediction, presence.as_deref()));
+                    return Err(wording::wrongly_present(prediction, presence.as_deref()));
                 }
-                return Err(breach(promise, format!("{}, {settings:?}", summary(observation))));
+                return Err(breach(
+                    promise,
+                    format!("{}, {settings:?}", wording::summary(observation)),
+                ));
             }
             checked = checked.with(&[Promise::SettingsAreKept]);
             if presence.is_some() {
@@ -175,7 +177,7 @@ fn hold_against(
                     prediction.promise
                 };
                 let own = active.map(|limit| format!(", {limit} active")).unwrap_or_default();
-                return Err(breach(promise, summary(observation) + &own));
+                return Err(breach(promise, wording::summary(observation) + &own));
             }
             checked = checked.with(&[Promise::SettingsAreKept]);
         }
@@ -184,9 +186,9 @@ fn hold_against(
             let may_be = |dead| prediction.allowed.contains(&Expected::CleanedUp { dead });
             if !allows(prediction, observation) {
                 if may_be(1) && (*dead == 0 || !may_be(*dead)) {
-                    return Err(breach(Promise::DeadNodeIsListed, summary(observation)));
+                    return Err(breach(Promise::DeadNodeIsListed, wording::summary(observation)));
                 }
-                return Err(breach(prediction.promise, summary(observation)));
+                return Err(breach(prediction.promise, wording::summary(observation)));
             }
             checked = checked.with(&[Promise::DeadNodeIsListed]);
         }
@@ -195,55 +197,11 @@ fn hold_against(
         Observation::Refused(error) => {
             let named = BEHIND_ERROR.iter().find(|(name, _)| names(error, name));
             let promise = named.map_or(prediction.promise, |(_, promise)| *promise);
-            return Err(breach(promise, summary(observation)));
+            return Err(breach(promise, wording::summary(observation)));
         }
-        _ => return Err(breach(prediction.promise, summary(observation))),
+        _ => return Err(breach(prediction.promise, wording::summary(observation))),
     }
     Ok(checked)
-}
-
-/// One line for a person.
-#[must_use]
-pub fn summary(observation: &Observation) -> String {
-    match observation {
-        Observation::Done => "ok".to_owned(),
-        // Not what only some releases tell: releases are compared by these lines.
-        Observation::PortCreated { hint, backpressure, .. } => {
-            let full = backpressure.map(|strategy| format!(", {strategy:?}")).unwrap_or_default();
-            format!("a port with initial_max_slice_len {hint}{full}")
-        }
-        Observation::Loaned { len, .. } => format!("a loan of {len}"),
-        Observation::Sent { servers } => format!("sent to {servers} server(s)"),
-        Observation::Received(received) => describe(received),
-        Observation::Nothing => "nothing to receive".to_owned(),
-        Observation::Pending { connected, has_response, servers } => {
-            format!("connected {connected}, has_response {has_response}, {servers} server(s)")
-        }
-        Observation::Active { connected, hint } => {
-            format!("connected {connected}, disconnect hint {hint}")
-        }
-        Observation::Server { has_requests } => format!("has_requests {has_requests}"),
-        Observation::Service { clients, servers, listed, .. } => {
-            let listed = listed.as_ref().filter(|listed| {
-                (listed.clients.len(), listed.servers.len()) != (*clients, *servers)
-            });
-            let listed = listed.map_or_else(String::new, |listed| {
-                format!(", {} and {} listed", listed.clients.len(), listed.servers.len())
-            });
-            format!("{clients} client(s), {servers} server(s){listed}")
-        }
-        Observation::CleanedUp { dead, cleaned, failed, left } => {
-            format!("{dead} dead node(s), {cleaned} cleaned up, {failed} not, {left} left")
-        }
-        Observation::Refused(error) => error.clone(),
-    }
-}
-
-fn describe(received: &Received) -> String {
-    match received.header {
-        Some(id) => format!("message {id} of {}", received.len),
-        None => format!("a message of {} whose user header nobody wrote", received.len),
-    }
 }
 
 /// The candidate that was received, or the promise that forbids this message.
@@ -285,14 +243,16 @@ fn check_message(
     bytes: Promise,
 ) -> Result<(), (Promise, String)> {
     if received.len != candidate.len {
-        return Err((bytes, describe(received)));
+        return Err((bytes, wording::of_message(received)));
     }
     if let Some(mismatch) = &received.mismatch {
         return Err((bytes, mismatch.to_string()));
     }
     if received.misaligned {
-        let observed =
-            format!("{} at an address that is no multiple of its alignment", describe(received));
+        let observed = format!(
+            "{} at an address that is no multiple of its alignment",
+            wording::of_message(received)
+        );
         return Err((Promise::PayloadIsAligned, observed));
     }
     if received.elements != candidate.len as u64 {
@@ -379,54 +339,6 @@ fn inspected_promise(prediction: &Prediction, observation: &Observation) -> Opti
     }
 }
 
-/// The port that is listed otherwise than it is.
-fn wrongly_described(prediction: &Prediction, listed: Option<&ListedPorts>) -> Breach {
-    let found = prediction.allowed.iter().find_map(|expected| match (expected, listed) {
-        (Expected::Service { clients, servers, .. }, Some(listed)) => clients
-            .wrongly_described(&listed.clients)
-            .or_else(|| servers.wrongly_described(&listed.servers)),
-        _ => None,
-    });
-    let (expected, observed) =
-        found.map(|(details, port)| (details.to_string(), port.to_string())).unwrap_or_default();
-    Breach { promise: Promise::ListedPortsAreDescribed, expected, observed }
-}
-
-/// The service, or one of its nodes, that is listed otherwise than it is.
-fn wrongly_present(prediction: &Prediction, presence: Option<&Presence>) -> Breach {
-    let expected = prediction.allowed.iter().find_map(|expected| match expected {
-        Expected::Service { nodes, .. } => Some(nodes),
-        _ => None,
-    });
-    let expected = expected.map_or_else(String::new, |nodes| {
-        let nodes = if nodes.start() == nodes.end() {
-            nodes.start().to_string()
-        } else {
-            format!("{} to {}", nodes.start(), nodes.end())
-        };
-        format!("a service that exists and is listed once, with {nodes} node(s)")
-    });
-    let observed = presence.map(describe_presence).unwrap_or_default();
-    Breach { promise: Promise::ServiceIsListedWithItsNodes, expected, observed }
-}
-
-fn describe_presence(presence: &Presence) -> String {
-    let Presence { exists, listed, nodes, dead, misstated, in_details, at_service } = presence;
-    let in_details =
-        in_details.map_or_else(String::new, |count| format!(", {count} in its details"));
-    let at_service =
-        at_service.map_or_else(String::new, |count| format!(", {count} at the service"));
-    let dead = if *dead == 0 { String::new() } else { format!(", {dead} dead") };
-    let misstated = match misstated {
-        0 => String::new(),
-        count => format!(", Node::state_of denies {count}"),
-    };
-    let exists = if *exists { "exists" } else { "does not exist" };
-    format!(
-        "a service that {exists} and is listed {listed} time(s), {nodes} node(s){in_details}{at_service}{dead}{misstated}"
-    )
-}
-
 /// Judges what there is once everything was dropped.
 ///
 /// # Errors
@@ -439,7 +351,7 @@ pub fn judge_aftermath(aftermath: &Aftermath) -> Result<(), Breach> {
     let breach =
         |expected, observed| breach_of(Promise::ServiceEndsWithItsUsers, expected, observed);
     if presence.exists || presence.listed > 0 || presence.nodes + presence.dead > 0 {
-        return breach("no service and no node", describe_presence(presence));
+        return breach("no service and no node", wording::of_presence(presence));
     }
     match refused {
         Some(error) => breach("the service can be created again", error.clone()),

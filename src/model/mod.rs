@@ -55,6 +55,7 @@ pub(crate) mod shortage;
 mod stake;
 mod steering;
 mod update;
+pub mod wording;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -463,8 +464,10 @@ impl Model {
     /// Messages sent and not yet received.
     #[must_use]
     pub fn messages_in_flight(&self) -> usize {
-        let responses = self.pending.values().flat_map(|pending| pending.targets.values());
+        let responses = |pending: &Pending| {
+            pending.targets.values().map(|target| target.queue.len()).sum::<usize>()
+        };
         self.in_flight.values().map(VecDeque::len).sum::<usize>()
-            + responses.map(|target| target.queue.len()).sum::<usize>()
+            + self.pending.values().map(responses).sum::<usize>()
     }
 }

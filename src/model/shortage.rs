@@ -3,8 +3,9 @@
 
 use super::{
     Model, Prediction, Promise, Promises, Switch,
-    judge::{Breach, Judged, judge, summary},
+    judge::{Breach, Judged, judge},
     left_behind::FILES_OF_A_NODE,
+    wording::summary,
 };
 use crate::actor::{
     Action, Key, Observation,

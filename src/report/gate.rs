@@ -5,7 +5,10 @@ use std::fmt::Write as _;
 use comfy_table::{Cell, CellAlignment, ContentArrangement, Table, presets};
 
 use crate::{
-    gate::report::{Change, GateReport, Topic, Word},
+    gate::{
+        deltas::Topic,
+        report::{Change, GateReport, Word},
+    },
     report::replay_command,
 };
 

@@ -4,7 +4,10 @@ use std::fmt::Write as _;
 
 use super::{RunReport, Verdict};
 use crate::{
-    gate::report::{GateReport, Topic, Word},
+    gate::{
+        deltas::Topic,
+        report::{GateReport, Word},
+    },
     model::Promise,
 };
 
