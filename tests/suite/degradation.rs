@@ -196,3 +196,27 @@ fn a_client_that_cannot_reach_a_server_asks_its_handler_and_goes_on_with_the_oth
         }
     }
 }
+
+/// "Returns a failure in the function the degradation was detected" (`DegradationAction`,
+/// `port/mod.rs`): that function is `create` where a port is new. Known of 0.10.0: the handler is
+/// asked, and the port is created all the same.
+#[test]
+fn a_new_port_that_cannot_reach_another_asks_its_handler_and_is_created_even_if_it_is_to_fail() {
+    for action in ACTIONS {
+        let house = House::new();
+        let calls = Calls::default();
+        let lost = house.service.server_builder().initial_max_slice_len(8).create().unwrap();
+        house.remove_data_of(lost.id().value());
+        let client = house.client(&calls, action);
+        assert_eq!(calls.take(), [(lost.id().value(), client.id().value())], "{action:?}");
+        drop((client, lost));
+
+        let lost = house.service.client_builder().initial_max_slice_len(8).create().unwrap();
+        house.remove_data_of(lost.id().value());
+        let builder = house.service.server_builder();
+        let builder = builder.set_request_degradation_handler(calls.handler(action));
+        let server = builder.create().unwrap();
+        assert_eq!(calls.take(), [(lost.id().value(), server.id().value())], "{action:?}");
+        drop((server, lost));
+    }
+}
