@@ -16,7 +16,7 @@ use super::{
     concurrent::{self, Logs, Share},
     element::{Header as _, Record, Triple, Value},
     message::{Payload, Wanted},
-    open::Obtain,
+    open::{self, Obtain},
     presence::{self, Aftermath, Presence},
     tracee,
     variant::Variant,
@@ -28,7 +28,7 @@ use crate::{
         census,
         strangers::{self, Names},
     },
-    scenario::{Concurrent, OWN_SUFFIX, OpenMode, Payloads, Settings},
+    scenario::{Concurrent, OWN_SUFFIX, OpenMode, Payloads, Settings, SettingsVia},
 };
 
 /// Keeps iceoryx2's own warnings out of the output; they would come by the thousand.
@@ -460,7 +460,10 @@ where
         let again = looked.and_then(|presence| {
             aftermath.presence = presence;
             let node = presence::node::<S>(&self.config)?;
-            let _again = self.open(&node, OpenMode::Create, None, true)?;
+            // With limits as they come out, however they were given.
+            let settings = Settings { via: SettingsVia::Builder, ..self.settings.raised() };
+            let builder = open::service::<S, Req, Res>(&node, &self.service);
+            let _again = open::with_settings(builder, &settings).obtain(OpenMode::Create)?;
             aftermath.crowded_out = presence::settle_beside(&node, &self.service).err();
             Ok(())
         });

@@ -20,7 +20,7 @@ use super::Promise;
 use crate::{
     actor::variant::Variant,
     scenario::{
-        Scenario, Settings,
+        OpenMode, Scenario, Settings, Step,
         file::{self, ScenarioFileError},
     },
 };
@@ -212,6 +212,7 @@ pub fn steered<'a>(scenario: &'a Scenario, quirks: &BTreeSet<Switch>) -> Cow<'a,
     if quirks.contains(&Switch::CreatedServiceKeepsZeros)
         && (payload.requests_are_slices() || payload.responses_are_slices())
         && scenario.service != scenario.service.raised()
+        && scenario.has(|step| matches!(step, Step::Join { how: OpenMode::Create, .. }))
     {
         let raised = scenario.service.raised();
         scenario.to_mut().service = raised;
@@ -342,5 +343,18 @@ mod tests {
         assert_eq!(visitors(&[]), Some((1, 3)));
         assert_eq!(visitors(&[Switch::SharedNodeMixesServices]), Some((1, 1)));
         assert_eq!(visitors(&[Switch::OpeningAtOnceIsRefused]), Some((0, 3)));
+    }
+    #[test]
+    fn limits_of_zero_are_steered_around_only_where_somebody_creates_the_service() {
+        let zeros = Settings { max_loaned_requests: 0, ..Settings::default() };
+        let quirks = [Switch::CreatedServiceKeepsZeros].into();
+        for (how, kept) in [(OpenMode::Create, 1), (OpenMode::OpenOrCreate, 0), (OpenMode::Open, 0)]
+        {
+            let steps = vec![Step::Join { how, require: None }];
+            let scenario = Scenario { service: zeros.clone(), ..Scenario::of_steps(steps) };
+            let limit = |scenario: &Scenario| scenario.service.max_loaned_requests;
+            assert_eq!(limit(&steered(&scenario, &quirks)), kept, "{how:?}");
+            assert_eq!(limit(&steered(&scenario, &BTreeSet::new())), 0, "{how:?}");
+        }
     }
 }

@@ -170,7 +170,8 @@ impl Scenario {
         joins.take(2).count() > 1
     }
 
-    fn has(&self, is_one: impl Fn(&Step) -> bool) -> bool {
+    /// Whether one of its steps is such a one.
+    pub fn has(&self, is_one: impl Fn(&Step) -> bool) -> bool {
         let repeated = self.repeat.iter().flat_map(|repeat| &repeat.steps);
         self.steps.iter().chain(repeated).any(is_one)
     }

@@ -90,6 +90,23 @@ impl House {
             .unwrap()
     }
 
+    /// Puts something that is no connection in the place of that from `sender` to `receiver`.
+    fn spoil_connection(&self, sender: u128, receiver: u128) {
+        let prefix = self.sandbox.prefix();
+        let between = format!("{sender}_{receiver}");
+        let is_it = |name: &str| name.starts_with(prefix) && name.contains(&between);
+        let mut spoilt = 0;
+        for entry in fs::read_dir("/dev/shm").unwrap() {
+            let entry = entry.unwrap();
+            if is_it(&entry.file_name().to_string_lossy()) {
+                fs::remove_file(entry.path()).unwrap();
+                fs::write(entry.path(), [7; 5]).unwrap();
+                spoilt += 1;
+            }
+        }
+        assert_eq!(spoilt, 1, "there is a connection from {sender} to {receiver}");
+    }
+
     /// Removes the data segments of the port with this id.
     fn remove_data_of(&self, port: u128) {
         let prefix = self.sandbox.prefix();
@@ -218,5 +235,44 @@ fn a_new_port_that_cannot_reach_another_asks_its_handler_and_is_created_even_if_
         let server = builder.create().unwrap();
         assert_eq!(calls.take(), [(lost.id().value(), server.id().value())], "{action:?}");
         drop((server, lost));
+    }
+}
+
+/// Each port has a handler for either direction, and the right one is asked.
+#[test]
+fn who_cannot_send_to_a_new_peer_asks_the_handler_of_what_it_sends() {
+    for action in ACTIONS {
+        let fails = action == DegradationAction::DegradeAndFail;
+        let house = House::new();
+        let (requests, responses) = (Calls::default(), Calls::default());
+        let client = house
+            .service
+            .client_builder()
+            .set_request_degradation_handler(requests.handler(action))
+            .set_response_degradation_handler(responses.handler(action))
+            .create()
+            .unwrap();
+        let server = house.service.server_builder().create().unwrap();
+        house.spoil_connection(client.id().value(), server.id().value());
+        let updated = client.update_connections();
+        assert_eq!(requests.take(), [(client.id().value(), server.id().value())], "{action:?}");
+        assert_eq!(responses.take(), [], "{action:?}");
+        assert_eq!(updated.is_err(), fails, "{action:?}: {updated:?}");
+        drop((client, server));
+
+        let server = house
+            .service
+            .server_builder()
+            .set_response_degradation_handler(responses.handler(action))
+            .set_request_degradation_handler(requests.handler(action))
+            .create()
+            .unwrap();
+        let client = house.service.client_builder().create().unwrap();
+        house.spoil_connection(server.id().value(), client.id().value());
+        let updated = server.update_connections();
+        assert_eq!(responses.take(), [(server.id().value(), client.id().value())], "{action:?}");
+        assert_eq!(requests.take(), [], "{action:?}");
+        assert_eq!(updated.is_err(), fails, "{action:?}: {updated:?}");
+        drop((client, server));
     }
 }

@@ -17,6 +17,7 @@ use iceoryx2::{
         attribute::{AttributeKey, AttributeValue},
         builder::request_response::Builder,
         port_factory::request_response,
+        static_config::message_type_details::{MessageTypeDetails, TypeDetail, TypeVariant},
     },
 };
 use iox2_gauntlet::{
@@ -400,6 +401,48 @@ fn user_headers_are_part_of_the_type_of_a_service() {
     let same = open().request_user_header::<u64>().response_user_header::<[u32; 2]>();
     let opened = same.open().unwrap();
     drop((opened, service, node, other));
+    domain.close();
+}
+
+/// "If the Payload Alignment is greater than the provided Alignment then the Payload Alignment is
+/// used" (`request_payload_alignment` and `response_payload_alignment`, `service/builder/
+/// request_response.rs`).
+#[test]
+fn a_service_says_what_its_messages_are_made_of_and_how_they_are_aligned() {
+    let domain = Domain::new();
+    let node = domain.node::<ipc::Service>("types");
+    let name = ServiceName::new("types").unwrap();
+    let alignments = [1, 2, 8, 64, 4096];
+    for (of_requests, of_responses) in
+        alignments.into_iter().flat_map(|a| alignments.map(|other| (a, other)))
+    {
+        let service = node
+            .service_builder(&name)
+            .request_response::<[u32], u64>()
+            .request_user_header::<[u16; 3]>()
+            .response_user_header::<[u8; 3]>()
+            .request_payload_alignment(Alignment::new(of_requests).unwrap())
+            .response_payload_alignment(Alignment::new(of_responses).unwrap())
+            .create()
+            .unwrap();
+        let config = service.static_config();
+        let of = |details: &MessageTypeDetails| {
+            let described = |part: &TypeDetail| (part.variant(), part.size(), part.alignment());
+            (described(&details.payload), described(&details.user_header))
+        };
+        assert_eq!(
+            of(config.request_message_type_details()),
+            (
+                (TypeVariant::Dynamic, 4, of_requests.max(4)),
+                (TypeVariant::FixedSize, 6, align_of::<u16>())
+            )
+        );
+        assert_eq!(
+            of(config.response_message_type_details()),
+            ((TypeVariant::FixedSize, 8, of_responses.max(8)), (TypeVariant::FixedSize, 3, 1))
+        );
+    }
+    drop(node);
     domain.close();
 }
 
