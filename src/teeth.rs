@@ -20,6 +20,7 @@ use crate::{
     lockstep::{End, Position},
     model::Promise,
     runner::{DEADLINE, Judgement, Layout, Runner, Venue},
+    sandbox,
     scenario::{
         Scenario,
         generate::{Family, scenario_of_run},
@@ -99,6 +100,7 @@ pub struct Bite {
 /// # Errors
 /// If the harness fails or is interrupted.
 pub fn show(plan: &Plan, interrupted: &Arc<AtomicBool>) -> Result<Vec<Bite>, CampaignError> {
+    sandbox::check_room(plan.jobs).map_err(HostError::from)?;
     let known = switches(&active_quirks()?);
     let hangs = |sabotage: &&'static Sabotage| sabotage.breaks == Promise::NeverHangs;
     let let_loose = |(): &mut (), sabotage: &&'static Sabotage| {

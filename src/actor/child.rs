@@ -3,7 +3,7 @@
 use std::{
     ffi::OsString,
     io::{BufRead, BufReader, Write},
-    os::unix::process::CommandExt as _,
+    os::unix::process::{CommandExt as _, ExitStatusExt as _},
     path::PathBuf,
     process::{Child as Process, ChildStdin, Command, ExitStatus, Stdio},
     sync::{
@@ -25,7 +25,7 @@ use super::{
     shortage::{self, Missed, Shortage},
     tracee,
 };
-use crate::scenario::Moment;
+use crate::{sandbox, scenario::Moment};
 
 /// How long an interruption may go unnoticed.
 pub(super) const ATTENTION: Duration = Duration::from_millis(50);
@@ -203,7 +203,7 @@ impl Child {
                 // Its stdout is closed: it is gone or going.
                 self.stdin = None;
                 match self.process.wait() {
-                    Ok(status) => Err(HostError::Crashed(describe(status))),
+                    Ok(status) => Err(crash(status)),
                     Err(error) => Err(HostError::Harness(format!("wait for a child: {error}"))),
                 }
             }
@@ -362,8 +362,15 @@ fn line_of(request: &impl Serialize) -> Result<String, HostError> {
     line.map(|line| line + "\n").map_err(|error| HostError::Harness(format!("request: {error}")))
 }
 
+/// Whoever is gone has crashed, unless there was no memory left to touch.
+fn crash(status: ExitStatus) -> HostError {
+    match sandbox::exhausted().filter(|_| status.signal() == Some(libc_signal::BUS)) {
+        Some(exhausted) => exhausted.into(),
+        None => HostError::Crashed(describe(status)),
+    }
+}
+
 fn describe(status: ExitStatus) -> String {
-    use std::os::unix::process::ExitStatusExt;
     match (status.signal(), status.code()) {
         (Some(signal), _) => format!("killed by {}", signal_name(signal)),
         (None, Some(code)) => format!("exited with {code}"),

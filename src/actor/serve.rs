@@ -331,7 +331,7 @@ fn answer(
             let outcome = lockstep::run(&scenario, &quirks, host.as_mut(), &mut recorder);
             drop(host);
             let census = if outcome.end.is_kept() {
-                domain.census().map_err(harness)?
+                domain.census_alone().map_err(harness)?
             } else {
                 Census::default()
             };
@@ -367,7 +367,7 @@ fn answer(
         Request::Census => {
             let (objects, domain) = host.take().ok_or_else(nobody)?;
             drop(objects);
-            Reply::Counted(domain.census().map_err(harness)?)
+            Reply::Counted(domain.census_alone().map_err(harness)?)
         }
     })
 }

@@ -18,6 +18,7 @@ use crate::{
     actor::{HostError, child::Executable, variant::Variant},
     model::{Promise, Switch, steered},
     runner::{Runner, Venue},
+    sandbox,
     scenario::generate::scenario_of_run,
     workers,
 };
@@ -90,6 +91,7 @@ pub fn hunt(
     interrupted: &Arc<AtomicBool>,
     progress: &(dyn Fn(&[String], u64, Effort) + Sync),
 ) -> Result<Vec<Quarry>, CampaignError> {
+    sandbox::check_room(plan.jobs).map_err(HostError::from)?;
     let quirks = active_quirks()?;
     let known = switches(&quirks);
     let mut quarries = Vec::new();

@@ -25,6 +25,7 @@ use crate::{
     model::{Promise, Switch, quirk::Quirk},
     report::{Environment, Finding, QuirkReport, RunReport, SCHEMA, Verdict},
     runner::{Judgement, Layout, Runner, Venue},
+    sandbox,
     scenario::{
         Scenario,
         file::ScenarioFileError,
@@ -160,6 +161,7 @@ pub fn run(
     progress: &(dyn Fn(&Tally) + Sync),
 ) -> Result<RunReport, CampaignError> {
     let started = Instant::now();
+    sandbox::check_room(plan.jobs).map_err(HostError::from)?;
     let quirks = active_quirks()?;
     let campaign = Campaign {
         plan,

@@ -26,7 +26,7 @@ pub(super) struct HuntArguments {
     /// Generate at most this long per seed
     #[arg(long = "for", value_name = "DURATION", default_value = "60s", value_parser = super::duration)]
     time: Duration,
-    /// Workers [default: one per core]
+    /// Workers [default: one per core, as far as /dev/shm has room]
     #[arg(long, value_name = "N")]
     jobs: Option<usize>,
     /// How to print the result
@@ -36,13 +36,12 @@ pub(super) struct HuntArguments {
 
 pub(super) fn run(arguments: &HuntArguments) -> anyhow::Result<Exit> {
     let interrupted = super::interruption()?;
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let plan = HuntPlan {
         executable: super::this_executable()?,
         seeds: arguments.seeds,
         scenarios: arguments.scenarios,
         time: arguments.time,
-        jobs: arguments.jobs.unwrap_or(cores).max(1),
+        jobs: super::workers(arguments.jobs)?,
         filter: arguments.quirk.clone(),
     };
     eprintln!("hunting the known quirks of {} with {} seeds", super::subject(), plan.seeds);

@@ -98,7 +98,7 @@ fn list_teeth(format: Format) -> anyhow::Result<Exit> {
         seed: 1,
         patience: PATIENCE,
         small_enough: 0,
-        jobs: std::thread::available_parallelism().map_or(1, usize::from),
+        jobs: super::workers(None)?,
     };
     let bites = teeth::show(&plan, &interrupted)?;
     match format {

@@ -26,6 +26,7 @@ use iox2_gauntlet::{
     actor::{HostError, child::Executable, sabotage::Sabotage, serve, version},
     exit::Exit,
     gate::{BuildError, GateError, ReleaseError, judge},
+    sandbox,
     scenario::file::ScenarioFileError,
 };
 
@@ -177,6 +178,18 @@ fn explain(error: &anyhow::Error) -> String {
         }
     }
     text
+}
+
+/// As many workers as are wanted, or else one for each core, if there is room for their scenarios.
+fn workers(wanted: Option<usize>) -> anyhow::Result<usize> {
+    let workers = match wanted {
+        Some(wanted) => wanted,
+        None => {
+            let cores = std::thread::available_parallelism().map_or(1, usize::from);
+            cores.min(sandbox::room()?)
+        }
+    };
+    Ok(workers.max(1))
 }
 
 /// This executable, to serve as child process.

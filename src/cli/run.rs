@@ -33,7 +33,7 @@ pub(super) struct RunArguments {
     /// Seed of the generated scenarios
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
-    /// Workers [default: one per core]
+    /// Workers [default: one per core, as far as /dev/shm has room]
     #[arg(long, value_name = "N")]
     jobs: Option<usize>,
     /// Time a single scenario may take
@@ -56,13 +56,12 @@ pub(super) struct RunArguments {
 pub(super) fn run(arguments: &RunArguments) -> anyhow::Result<Exit> {
     let interrupted = super::interruption()?;
     let out = campaign::make_run_directory(&arguments.out)?;
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let plan = Plan {
         executable: super::this_executable()?,
         seed: arguments.seed,
         time: arguments.time,
         scenarios: arguments.scenarios,
-        jobs: arguments.jobs.unwrap_or(cores).max(1),
+        jobs: super::workers(arguments.jobs)?,
         deadline: arguments.deadline.max(Duration::from_secs(1)).min(runner::DEADLINE * 30),
         out: out.clone(),
         strict: arguments.strict,

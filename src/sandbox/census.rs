@@ -64,7 +64,8 @@ impl Census {
         self.leftovers.is_empty()
     }
 
-    pub(super) fn take(prefix: &str, root: &Path) -> Result<Self, SandboxError> {
+    /// Whoever `is_alone` in this process would know of anybody who is just listing shared memory.
+    pub(super) fn take(prefix: &str, root: &Path, is_alone: bool) -> Result<Self, SandboxError> {
         let mut leftovers = Vec::new();
         for name in shared_memory_names()? {
             if name.starts_with(prefix) && !is_by_design(&name) {
@@ -83,7 +84,7 @@ impl Census {
         let this = Process::myself()?;
         for fd in this.fd()?.flatten() {
             if let FDTarget::Path(path) = fd.target
-                && belongs(&path)
+                && (belongs(&path) || is_alone && path == Path::new(SHM_DIR))
             {
                 leftovers.push(Leftover::Descriptor(path.display().to_string()));
             }

@@ -36,9 +36,16 @@ pub use census::{Census, Leftover};
 /// Where Linux keeps POSIX shared-memory objects.
 pub const SHM_DIR: &str = "/dev/shm";
 
-/// Bytes of shared memory a run may touch at a time: a few ports with a few messages
-/// of some hundred kilobytes each.
-const NEEDED_SHM: u64 = 16 << 20;
+/// Bytes of shared memory a sandbox may need: a few ports with a few messages of some hundred
+/// kilobytes each.
+const NEEDED_BY_ONE: u64 = 16 << 20;
+
+/// The same of whatever a run may come to, hundreds of ports among it: as much as a container has
+/// unless it is given more.
+const NEEDED_BY_ANY: u64 = 64 << 20;
+
+/// With less than this there is none to speak of.
+const NEXT_TO_NOTHING: u64 = 1 << 20;
 
 /// Every name the gauntlet makes outside its working directory begins with this.
 const FAMILY: &str = "gnt";
@@ -57,12 +64,18 @@ pub enum SandboxError {
         source: io::Error,
     },
     /// `/dev/shm` is nearly full: iceoryx2 would fault, and it would not be its fault.
-    #[error("{} has only {free} bytes free, a run needs {NEEDED_SHM}; make room or enlarge it", path.display())]
+    #[error(
+        "{} has only {} MiB free, and {} MiB may be needed: make room, or enlarge it with `mount -o \
+         remount,size=1g {0}`, that of a container with `docker run --shm-size=1g`",
+        path.display(), free >> 20, needed >> 20
+    )]
     NoSpace {
         /// `/dev/shm`.
         path: PathBuf,
         /// Bytes free.
         free: u64,
+        /// Bytes that may be needed.
+        needed: u64,
     },
     /// A config fragment that is not TOML or sets what the sandbox owns.
     #[error("config fragment: {0}")]
@@ -141,7 +154,7 @@ impl Sandbox {
     /// If the directory or the config file cannot be written.
     pub fn new() -> Result<Self, SandboxError> {
         static COUNTER: AtomicU32 = AtomicU32::new(0);
-        check_shared_memory()?;
+        check_free(NEEDED_BY_ONE)?;
         let owner = Owner::this_process()?;
         let name = format!("{owner}-{}", COUNTER.fetch_add(1, Ordering::Relaxed));
         let base = parent_dir();
@@ -232,7 +245,7 @@ impl Sandbox {
     /// # Errors
     /// If `/dev/shm`, the root or `/proc/self` cannot be read.
     pub fn census(&self) -> Result<Census, SandboxError> {
-        Census::take(&self.prefix, &self.root())
+        Census::take(&self.prefix, &self.root(), false)
     }
 }
 
@@ -245,15 +258,43 @@ pub fn parent_dir() -> PathBuf {
     std::env::var_os("TMPDIR").map_or_else(|| SHM_DIR.into(), PathBuf::from)
 }
 
-fn check_shared_memory() -> Result<(), SandboxError> {
+/// Whether so many scenarios at a time, whatever is generated, have room in shared memory.
+///
+/// # Errors
+/// If they have not, or if it cannot be said.
+pub fn check_room(scenarios: usize) -> Result<(), SandboxError> {
+    check_free(NEEDED_BY_ANY.saturating_mul(scenarios as u64))
+}
+
+/// How many scenarios at a time, whatever is generated, have room in shared memory.
+///
+/// # Errors
+/// If it cannot be said.
+pub fn room() -> Result<usize, SandboxError> {
+    let scenarios = free_memory()? / NEEDED_BY_ANY;
+    Ok(usize::try_from(scenarios).unwrap_or(usize::MAX))
+}
+
+/// Why touching shared memory may have ended a process, if there is none left.
+#[must_use]
+pub fn exhausted() -> Option<SandboxError> {
+    check_free(NEXT_TO_NOTHING).err()
+}
+
+fn check_free(needed: u64) -> Result<(), SandboxError> {
+    let free = free_memory()?;
+    if free < needed {
+        return Err(SandboxError::NoSpace { path: PathBuf::from(SHM_DIR), free, needed });
+    }
+    Ok(())
+}
+
+/// In bytes.
+fn free_memory() -> Result<u64, SandboxError> {
     let path = Path::new(SHM_DIR);
     let stat = rustix::fs::statvfs(path)
         .map_err(|errno| SandboxError::io("inspect", path)(errno.into()))?;
-    let free = stat.f_bavail.saturating_mul(stat.f_frsize);
-    if free < NEEDED_SHM {
-        return Err(SandboxError::NoSpace { path: path.to_owned(), free });
-    }
-    Ok(())
+    Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
 }
 
 fn subtable<'a>(
@@ -325,7 +366,15 @@ impl Domain {
     /// # Errors
     /// If `/dev/shm`, the root or `/proc/self` cannot be read.
     pub fn census(&self) -> Result<Census, SandboxError> {
-        Census::take(&self.prefix, &self.root)
+        Census::take(&self.prefix, &self.root, false)
+    }
+
+    /// The census of a process that does nothing else meanwhile: nor does it list shared memory.
+    ///
+    /// # Errors
+    /// As [`Self::census`].
+    pub fn census_alone(&self) -> Result<Census, SandboxError> {
+        Census::take(&self.prefix, &self.root, true)
     }
 }
 
@@ -338,6 +387,26 @@ mod tests {
         let (a, b) = (Sandbox::new().unwrap(), Sandbox::new().unwrap());
         assert!(!a.prefix().starts_with(b.prefix()) && !b.prefix().starts_with(a.prefix()));
         assert_ne!(a.root(), b.root());
+    }
+
+    #[test]
+    fn whoever_is_alone_has_no_listing_of_shared_memory_open() {
+        let sandbox = Sandbox::new().unwrap();
+        let domain = Domain::of_config(&sandbox.config_path()).unwrap();
+        let listing = fs::File::open(SHM_DIR).unwrap();
+        let census = domain.census_alone().unwrap();
+        assert!(census.leftovers.contains(&Leftover::Descriptor(SHM_DIR.to_owned())), "{census}");
+        assert!(domain.census().unwrap().is_clean(), "it may be somebody else's");
+        drop(listing);
+    }
+
+    #[test]
+    fn too_little_memory_is_said_with_what_to_do_about_it() {
+        let error = check_room(1 << 32).unwrap_err().to_string();
+        assert!(error.starts_with("/dev/shm has only "), "{error}");
+        assert!(error.contains("and 274877906944 MiB may be needed"), "{error}");
+        assert!(error.contains("remount,size=1g /dev/shm`"), "{error}");
+        assert!(exhausted().is_none(), "there is room for a test");
     }
 
     #[test]

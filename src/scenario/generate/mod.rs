@@ -358,8 +358,15 @@ fn turnover() -> impl Strategy<Value = Scenario> {
         1 => (outlasting(), times()).boxed(),
         1 => (outlasting(), Just(MANY_TURNS)).boxed(),
     ];
+    // Connections that are kept have a megabyte each.
+    let roomy = |buffer: usize| buffer.min(16);
     (settings(), settle(), ports, turns).prop_map(
-        |(service, settle, ports, ((opening, steps), times))| {
+        move |(service, settle, ports, ((opening, steps), times))| {
+            let service = Settings {
+                client_expired_connection_buffer: roomy(service.client_expired_connection_buffer),
+                server_expired_connection_buffer: roomy(service.server_expired_connection_buffer),
+                ..service
+            };
             let service = if opening.is_empty() {
                 service
             } else {
