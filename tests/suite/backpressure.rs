@@ -384,6 +384,36 @@ fn a_retry_succeeds_as_soon_as_there_is_room() {
     }
 }
 
+/// Also of more than a second.
+#[test]
+fn a_handler_is_told_how_long_it_has_been_going_on() {
+    const LONG: Duration = Duration::from_millis(1200);
+    let house = House::new(false);
+    let server = house.server();
+    let took = Arc::new(Mutex::new((Instant::now(), Duration::ZERO)));
+    let handler = {
+        let took = took.clone();
+        move |info: &BackpressureInfo| {
+            check_time(&took, info);
+            let is_long = took.lock().unwrap().1 >= LONG;
+            if is_long { BackpressureAction::DiscardData } else { BackpressureAction::Retry }
+        }
+    };
+    let client = house
+        .service
+        .client_builder()
+        .allocation_strategy(AllocationStrategy::BestFit)
+        .set_backpressure_handler(handler)
+        .create()
+        .unwrap();
+    assert!(!server.has_requests().unwrap());
+    let told: Vec<_> = (0..=ROOM).map(|nth| ask(&client, nth)).collect();
+    assert_eq!(told, [Ok(1), Ok(1), Ok(0)]);
+    assert!(took.lock().unwrap().1 >= LONG, "it has been asked for as long");
+    drop((client, server));
+    house.close();
+}
+
 #[test]
 fn only_the_full_server_goes_without() {
     for (allocation, first_is_full) in STRATEGIES.iter().flat_map(|a| [(*a, true), (*a, false)]) {

@@ -13,7 +13,7 @@ use iceoryx2::{
     port::{
         DegradationAction, DegradationCause, DegradationInfo, update_connections::UpdateConnections,
     },
-    prelude::{AllocationStrategy, Node, NodeBuilder, ServiceName, ipc},
+    prelude::{AllocationStrategy, Node, NodeBuilder, PortFactory as _, ServiceName, ipc},
     service::port_factory::request_response::PortFactory,
 };
 use iox2_gauntlet::{
@@ -275,4 +275,29 @@ fn who_cannot_send_to_a_new_peer_asks_the_handler_of_what_it_sends() {
         assert_eq!(updated.is_err(), fails, "{action:?}: {updated:?}");
         drop((client, server));
     }
+}
+
+/// A request that could not be sent, because somebody was not to be reached, is none that is
+/// active: "the maximum amount of requests a client can have active in parallel" are sent after.
+#[test]
+fn a_request_that_fails_with_a_connection_is_not_active() {
+    let house = House::new();
+    let calls = Calls::default();
+    let client = house.client(&calls, DegradationAction::DegradeAndFail);
+    let limit = house.service.static_config().max_active_requests_per_client();
+    for _ in 0..=limit {
+        let lost = house.service.server_builder().initial_max_slice_len(8).create().unwrap();
+        house.remove_data_of(lost.id().value());
+        let sent = client.loan_slice_uninit(5).unwrap().write_from_slice(&[7; 5]).send();
+        let error = format!("{:?}", sent.expect_err("the server cannot be reached"));
+        assert!(error.contains("ConnectionError"), "{error}");
+    }
+    let server = house.service.server_builder().initial_max_slice_len(8).create().unwrap();
+    let pending: Vec<_> = (0..limit).map(|_| ask(&client)).collect();
+    let one_more = client.loan_slice_uninit(5).unwrap().write_from_slice(&[7; 5]).send();
+    assert_eq!(format!("{:?}", one_more.unwrap_err()), "ExceedsMaxActiveRequests");
+    for _ in 0..limit {
+        assert_eq!(server.receive().unwrap().expect("a request").payload(), [7; 5]);
+    }
+    drop((pending, server, client));
 }

@@ -346,6 +346,36 @@ fn files_of_others_are_neither_nodes_nor_services() {
     domain.close();
 }
 
+/// "Returns a list of all services created under a given `Config`" (`Service::list`): whichever of
+/// them is no longer to be read, and wherever it comes, the others are.
+#[test]
+fn a_service_that_cannot_be_read_hides_no_other() {
+    let domain = Domain::new();
+    let node = domain.node::<ipc::Service>("one");
+    let all = ["a", "b", "c", "d"];
+    let services: Vec<_> = all.iter().map(|name| builder(&node, name).create().unwrap()).collect();
+    let mut hidden: BTreeSet<&str> = BTreeSet::new();
+    for path in domain.files() {
+        if path.extension().is_none_or(|suffix| suffix != "service") {
+            continue;
+        }
+        let aside = domain.sandbox.dir().join("aside");
+        fs::rename(&path, &aside).unwrap();
+        fs::write(&path, "not of iceoryx2").unwrap();
+        fs::set_permissions(&path, fs::metadata(&aside).unwrap().permissions()).unwrap();
+        let listed = domain.services::<ipc::Service>(usize::MAX);
+        fs::rename(&aside, &path).unwrap();
+        let is_missing = |name: &&str| !listed.contains(&(*name).to_owned());
+        let missing: Vec<&str> = all.iter().copied().filter(is_missing).collect();
+        assert_eq!((listed.len(), missing.len()), (all.len() - 1, 1), "{listed:?}");
+        hidden.extend(missing);
+    }
+    assert_eq!(hidden.len(), all.len(), "each has been the one");
+    assert_eq!(domain.services::<ipc::Service>(usize::MAX), all);
+    drop((services, node));
+    domain.close();
+}
+
 #[test]
 fn message_headers_name_the_node_and_the_port_of_their_sender() {
     let domain = Domain::new();
@@ -509,6 +539,14 @@ fn attributes_are_those_of_whoever_created_the_service_and_are_held_against_requ
         verifier().require(&key("size"), &value("red")).unwrap(),
         verifier().require(&key("Colour"), &value("red")).unwrap(),
         verifier().require_key(&key("weight")).unwrap(),
+        // Whichever of several is missing.
+        verifier().require_key(&key("size")).unwrap().require_key(&key("weight")).unwrap(),
+        verifier().require_key(&key("weight")).unwrap().require_key(&key("author")).unwrap(),
+        verifier()
+            .require(&key("colour"), &value("red"))
+            .unwrap()
+            .require_key(&key("weight"))
+            .unwrap(),
         verifier()
             .require(&key("colour"), &value("red"))
             .unwrap()

@@ -23,6 +23,7 @@ mod jury;
 mod killed;
 mod large;
 mod many_growths;
+mod overflowing;
 mod overlap;
 mod port_limits;
 mod quirks;
