@@ -258,12 +258,13 @@ pub fn parent_dir() -> PathBuf {
     std::env::var_os("TMPDIR").map_or_else(|| SHM_DIR.into(), PathBuf::from)
 }
 
-/// Whether so many scenarios at a time, whatever is generated, have room in shared memory.
+/// Whether so many scenarios at a time, whatever is generated, have room in shared memory: that of
+/// one more is for files that are replayed, several at a time.
 ///
 /// # Errors
 /// If they have not, or if it cannot be said.
 pub fn check_room(scenarios: usize) -> Result<(), SandboxError> {
-    check_free(NEEDED_BY_ANY.saturating_mul(scenarios as u64))
+    check_free(NEEDED_BY_ANY.saturating_mul(scenarios as u64 + 1))
 }
 
 /// How many scenarios at a time, whatever is generated, have room in shared memory.
@@ -271,7 +272,7 @@ pub fn check_room(scenarios: usize) -> Result<(), SandboxError> {
 /// # Errors
 /// If it cannot be said.
 pub fn room() -> Result<usize, SandboxError> {
-    let scenarios = free_memory()? / NEEDED_BY_ANY;
+    let scenarios = (free_memory()? / NEEDED_BY_ANY).saturating_sub(1);
     Ok(usize::try_from(scenarios).unwrap_or(usize::MAX))
 }
 
@@ -404,7 +405,7 @@ mod tests {
     fn too_little_memory_is_said_with_what_to_do_about_it() {
         let error = check_room(1 << 32).unwrap_err().to_string();
         assert!(error.starts_with("/dev/shm has only "), "{error}");
-        assert!(error.contains("and 274877906944 MiB may be needed"), "{error}");
+        assert!(error.contains("and 274877907008 MiB may be needed"), "{error}");
         assert!(error.contains("remount,size=1g /dev/shm`"), "{error}");
         assert!(exhausted().is_none(), "there is room for a test");
     }
