@@ -100,7 +100,7 @@ pub struct Bite {
 /// # Errors
 /// If the harness fails or is interrupted.
 pub fn show(plan: &Plan, interrupted: &Arc<AtomicBool>) -> Result<Vec<Bite>, CampaignError> {
-    sandbox::check_room(plan.jobs).map_err(HostError::from)?;
+    sandbox::room::check(plan.jobs).map_err(HostError::from)?;
     let known = switches(&active_quirks()?);
     let hangs = |sabotage: &&'static Sabotage| sabotage.breaks == Promise::NeverHangs;
     let let_loose = |(): &mut (), sabotage: &&'static Sabotage| {

@@ -364,7 +364,7 @@ fn line_of(request: &impl Serialize) -> Result<String, HostError> {
 
 /// Whoever is gone has crashed, unless there was no memory left to touch.
 fn crash(status: ExitStatus) -> HostError {
-    match sandbox::exhausted().filter(|_| status.signal() == Some(libc_signal::BUS)) {
+    match sandbox::room::exhausted().filter(|_| status.signal() == Some(libc_signal::BUS)) {
         Some(exhausted) => exhausted.into(),
         None => HostError::Crashed(describe(status)),
     }

@@ -91,7 +91,7 @@ pub fn hunt(
     interrupted: &Arc<AtomicBool>,
     progress: &(dyn Fn(&[String], u64, Effort) + Sync),
 ) -> Result<Vec<Quarry>, CampaignError> {
-    sandbox::check_room(plan.jobs).map_err(HostError::from)?;
+    sandbox::room::check(plan.jobs).map_err(HostError::from)?;
     let quirks = active_quirks()?;
     let known = switches(&quirks);
     let mut quarries = Vec::new();

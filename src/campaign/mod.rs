@@ -161,7 +161,7 @@ pub fn run(
     progress: &(dyn Fn(&Tally) + Sync),
 ) -> Result<RunReport, CampaignError> {
     let started = Instant::now();
-    sandbox::check_room(plan.jobs).map_err(HostError::from)?;
+    sandbox::room::check(plan.jobs).map_err(HostError::from)?;
     let quirks = active_quirks()?;
     let campaign = Campaign {
         plan,

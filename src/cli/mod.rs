@@ -186,7 +186,7 @@ fn workers(wanted: Option<usize>) -> anyhow::Result<usize> {
         Some(wanted) => wanted,
         None => {
             let cores = std::thread::available_parallelism().map_or(1, usize::from);
-            cores.min(sandbox::room()?)
+            cores.min(sandbox::room::scenarios()?)
         }
     };
     Ok(workers.max(1))

@@ -64,8 +64,7 @@ impl Census {
         self.leftovers.is_empty()
     }
 
-    /// Whoever `is_alone` in this process would know of anybody who is just listing shared memory.
-    pub(super) fn take(prefix: &str, root: &Path, is_alone: bool) -> Result<Self, SandboxError> {
+    pub(super) fn take(prefix: &str, root: &Path) -> Result<Self, SandboxError> {
         let mut leftovers = Vec::new();
         for name in shared_memory_names()? {
             if name.starts_with(prefix) && !is_by_design(&name) {
@@ -82,13 +81,7 @@ impl Census {
             (name.starts_with(&shm_prefix) || path.starts_with(root)) && !is_by_design(name)
         };
         let this = Process::myself()?;
-        for fd in this.fd()?.flatten() {
-            if let FDTarget::Path(path) = fd.target
-                && (belongs(&path) || is_alone && path == Path::new(SHM_DIR))
-            {
-                leftovers.push(Leftover::Descriptor(path.display().to_string()));
-            }
-        }
+        leftovers.extend(descriptors(&this, belongs)?);
         for map in this.maps()? {
             if let MMapPath::Path(path) = map.pathname
                 && belongs(&path)
@@ -99,6 +92,22 @@ impl Census {
         leftovers.sort();
         Ok(Self { leftovers })
     }
+}
+
+/// The listings of shared memory that are open in this process.
+pub(super) fn open_listings() -> Result<Vec<Leftover>, SandboxError> {
+    descriptors(&Process::myself()?, |path| path == Path::new(SHM_DIR))
+}
+
+fn descriptors(
+    process: &Process,
+    are_counted: impl Fn(&Path) -> bool,
+) -> Result<Vec<Leftover>, SandboxError> {
+    let paths = process.fd()?.flatten().filter_map(|fd| match fd.target {
+        FDTarget::Path(path) if are_counted(&path) => Some(path),
+        _ => None,
+    });
+    Ok(paths.map(|path| Leftover::Descriptor(path.display().to_string())).collect())
 }
 
 impl fmt::Display for Census {

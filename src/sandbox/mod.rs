@@ -18,6 +18,7 @@
 
 pub mod census;
 pub mod clean;
+pub mod room;
 pub mod strangers;
 
 use std::{
@@ -35,17 +36,6 @@ pub use census::{Census, Leftover};
 
 /// Where Linux keeps POSIX shared-memory objects.
 pub const SHM_DIR: &str = "/dev/shm";
-
-/// Bytes of shared memory a sandbox may need: a few ports with a few messages of some hundred
-/// kilobytes each.
-const NEEDED_BY_ONE: u64 = 16 << 20;
-
-/// The same of whatever a run may come to, hundreds of ports among it: as much as a container has
-/// unless it is given more.
-const NEEDED_BY_ANY: u64 = 64 << 20;
-
-/// With less than this there is none to speak of.
-const NEXT_TO_NOTHING: u64 = 1 << 20;
 
 /// Every name the gauntlet makes outside its working directory begins with this.
 const FAMILY: &str = "gnt";
@@ -154,7 +144,7 @@ impl Sandbox {
     /// If the directory or the config file cannot be written.
     pub fn new() -> Result<Self, SandboxError> {
         static COUNTER: AtomicU32 = AtomicU32::new(0);
-        check_free(NEEDED_BY_ONE)?;
+        room::for_a_sandbox()?;
         let owner = Owner::this_process()?;
         let name = format!("{owner}-{}", COUNTER.fetch_add(1, Ordering::Relaxed));
         let base = parent_dir();
@@ -245,7 +235,7 @@ impl Sandbox {
     /// # Errors
     /// If `/dev/shm`, the root or `/proc/self` cannot be read.
     pub fn census(&self) -> Result<Census, SandboxError> {
-        Census::take(&self.prefix, &self.root(), false)
+        Census::take(&self.prefix, &self.root())
     }
 }
 
@@ -256,46 +246,6 @@ impl Sandbox {
 #[must_use]
 pub fn parent_dir() -> PathBuf {
     std::env::var_os("TMPDIR").map_or_else(|| SHM_DIR.into(), PathBuf::from)
-}
-
-/// Whether so many scenarios at a time, whatever is generated, have room in shared memory: that of
-/// one more is for files that are replayed, several at a time.
-///
-/// # Errors
-/// If they have not, or if it cannot be said.
-pub fn check_room(scenarios: usize) -> Result<(), SandboxError> {
-    check_free(NEEDED_BY_ANY.saturating_mul(scenarios as u64 + 1))
-}
-
-/// How many scenarios at a time, whatever is generated, have room in shared memory.
-///
-/// # Errors
-/// If it cannot be said.
-pub fn room() -> Result<usize, SandboxError> {
-    let scenarios = (free_memory()? / NEEDED_BY_ANY).saturating_sub(1);
-    Ok(usize::try_from(scenarios).unwrap_or(usize::MAX))
-}
-
-/// Why touching shared memory may have ended a process, if there is none left.
-#[must_use]
-pub fn exhausted() -> Option<SandboxError> {
-    check_free(NEXT_TO_NOTHING).err()
-}
-
-fn check_free(needed: u64) -> Result<(), SandboxError> {
-    let free = free_memory()?;
-    if free < needed {
-        return Err(SandboxError::NoSpace { path: PathBuf::from(SHM_DIR), free, needed });
-    }
-    Ok(())
-}
-
-/// In bytes.
-fn free_memory() -> Result<u64, SandboxError> {
-    let path = Path::new(SHM_DIR);
-    let stat = rustix::fs::statvfs(path)
-        .map_err(|errno| SandboxError::io("inspect", path)(errno.into()))?;
-    Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
 }
 
 fn subtable<'a>(
@@ -367,7 +317,7 @@ impl Domain {
     /// # Errors
     /// If `/dev/shm`, the root or `/proc/self` cannot be read.
     pub fn census(&self) -> Result<Census, SandboxError> {
-        Census::take(&self.prefix, &self.root, false)
+        Census::take(&self.prefix, &self.root)
     }
 
     /// The census of a process that does nothing else meanwhile: nor does it list shared memory.
@@ -375,7 +325,9 @@ impl Domain {
     /// # Errors
     /// As [`Self::census`].
     pub fn census_alone(&self) -> Result<Census, SandboxError> {
-        Census::take(&self.prefix, &self.root, true)
+        let mut census = self.census()?;
+        census.leftovers.extend(census::open_listings()?);
+        Ok(census)
     }
 }
 
@@ -399,15 +351,6 @@ mod tests {
         assert!(census.leftovers.contains(&Leftover::Descriptor(SHM_DIR.to_owned())), "{census}");
         assert!(domain.census().unwrap().is_clean(), "it may be somebody else's");
         drop(listing);
-    }
-
-    #[test]
-    fn too_little_memory_is_said_with_what_to_do_about_it() {
-        let error = check_room(1 << 32).unwrap_err().to_string();
-        assert!(error.starts_with("/dev/shm has only "), "{error}");
-        assert!(error.contains("and 274877907008 MiB may be needed"), "{error}");
-        assert!(error.contains("remount,size=1g /dev/shm`"), "{error}");
-        assert!(exhausted().is_none(), "there is room for a test");
     }
 
     #[test]
