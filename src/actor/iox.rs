@@ -141,7 +141,7 @@ fn object<T>(map: &LiteMap<Key, T>, key: Key) -> Result<&T, HostError> {
 
 /// Reads a message again that was intact when it was written or had arrived.
 #[inline]
-fn is_unchanged<P: Payload + ?Sized>(
+fn read_again<P: Payload + ?Sized>(
     id: Option<MessageId>,
     header: P::Header,
     payload: &P,
@@ -418,19 +418,19 @@ where
             }
         };
         for (&key, Written { object, id }) in &self.requests {
-            check(key, is_unchanged(*id, *object.user_header(), Req::loaned_request(object)));
+            check(key, read_again(*id, *object.user_header(), Req::loaned_request(object)));
         }
         for (&key, Written { object, id }) in &self.pending {
-            check(key, is_unchanged(*id, *object.user_header(), Req::sent_request(object)));
+            check(key, read_again(*id, *object.user_header(), Req::sent_request(object)));
         }
         for (&key, Written { object, id }) in &self.active {
-            check(key, is_unchanged(*id, *object.user_header(), Req::received_request(object)));
+            check(key, read_again(*id, *object.user_header(), Req::received_request(object)));
         }
         for (&key, Written { object, id }) in &self.loaned {
-            check(key, is_unchanged(*id, *object.user_header(), Res::loaned_response(object)));
+            check(key, read_again(*id, *object.user_header(), Res::loaned_response(object)));
         }
         for (&key, Written { object, id }) in &self.responses {
-            check(key, is_unchanged(*id, *object.user_header(), Res::received_response(object)));
+            check(key, read_again(*id, *object.user_header(), Res::received_response(object)));
         }
         Ok(damage)
     }
@@ -460,8 +460,11 @@ where
         let again = looked.and_then(|presence| {
             aftermath.presence = presence;
             let node = presence::node::<S>(&self.config)?;
-            // With limits as they come out, however they were given.
-            let settings = Settings { via: SettingsVia::Builder, ..self.settings.raised() };
+            let mut settings = self.settings.raised();
+            if settings != self.settings {
+                // The config file has the limits that were raised.
+                settings.via = SettingsVia::Builder;
+            }
             let builder = open::service::<S, Req, Res>(&node, &self.service);
             let _again = open::with_settings(builder, &settings).obtain(OpenMode::Create)?;
             aftermath.crowded_out = presence::settle_beside(&node, &self.service).err();

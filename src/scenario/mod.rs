@@ -171,7 +171,7 @@ impl Scenario {
     }
 
     /// Whether one of its steps is such a one.
-    pub fn has(&self, is_one: impl Fn(&Step) -> bool) -> bool {
+    pub(crate) fn has(&self, is_one: impl Fn(&Step) -> bool) -> bool {
         let repeated = self.repeat.iter().flat_map(|repeat| &repeat.steps);
         self.steps.iter().chain(repeated).any(is_one)
     }

@@ -329,6 +329,10 @@ fn limits() -> impl Strategy<Value = Scenario> {
 /// turn.
 const MANY_TURNS: usize = 5 * 256 + 10;
 
+/// Connections to ports that are gone that a turnover may keep: those of ports that grow have a
+/// megabyte of shared memory each.
+const MOST_EXPIRED: usize = 16;
+
 fn turnover() -> impl Strategy<Value = Scenario> {
     let ports = (create_client(), create_server(), prop::option::of(create_server())).prop_map(
         |(client, server, another)| {
@@ -358,15 +362,14 @@ fn turnover() -> impl Strategy<Value = Scenario> {
         1 => (outlasting(), times()).boxed(),
         1 => (outlasting(), Just(MANY_TURNS)).boxed(),
     ];
-    // Connections that are kept have a megabyte each.
-    let roomy = |buffer: usize| buffer.min(16);
     (settings(), settle(), ports, turns).prop_map(
-        move |(service, settle, ports, ((opening, steps), times))| {
-            let service = Settings {
-                client_expired_connection_buffer: roomy(service.client_expired_connection_buffer),
-                server_expired_connection_buffer: roomy(service.server_expired_connection_buffer),
-                ..service
-            };
+        |(mut service, settle, ports, ((opening, steps), times))| {
+            for buffer in [
+                &mut service.client_expired_connection_buffer,
+                &mut service.server_expired_connection_buffer,
+            ] {
+                *buffer = MOST_EXPIRED.min(*buffer);
+            }
             let service = if opening.is_empty() {
                 service
             } else {
