@@ -278,7 +278,7 @@ fn who_cannot_send_to_a_new_peer_asks_the_handler_of_what_it_sends() {
 }
 
 /// A request that could not be sent, because somebody was not to be reached, is none that is
-/// active: "the maximum amount of requests a client can have active in parallel" are sent after.
+/// active: afterwards as many are sent as a client may have active, and no more.
 #[test]
 fn a_request_that_fails_with_a_connection_is_not_active() {
     let house = House::new();

@@ -4,6 +4,8 @@
 
 mod across_processes;
 mod amid;
+#[cfg(iox2_at_least_0_10)]
+mod attributes;
 #[cfg(iox2_at_least_0_9)]
 mod backpressure;
 mod campaign;

@@ -3,12 +3,7 @@
 //! the other, nobody takes a message away while another one does; here client and server are
 //! threads of their own, and neither waits for the other.
 
-use std::{
-    path::Path,
-    sync::mpsc,
-    thread,
-    time::{Duration, Instant},
-};
+use std::{path::Path, sync::mpsc, thread};
 
 use iceoryx2::{
     prelude::{AllocationStrategy, Node, NodeBuilder, PortFactory as _, ServiceName, ipc},
@@ -20,10 +15,10 @@ use iox2_gauntlet::{
     sandbox::Sandbox,
 };
 
-use crate::across_processes::assert_nothing_left;
-
-/// Time for everything that is waited for.
-const DEADLINE: Duration = Duration::from_secs(20);
+use crate::{
+    across_processes::assert_nothing_left,
+    waiting::{DEADLINE, wait_until},
+};
 
 /// One after the other, without a pause.
 const MESSAGES: usize = 100_000;
@@ -71,17 +66,6 @@ fn bytes(nth: usize) -> Vec<u8> {
     let mut bytes = vec![0; if nth < 50 { 1 + nth } else { 1 + nth * 37 % LONGEST }];
     payload::fill(id(nth), &mut bytes);
     bytes
-}
-
-fn wait_until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
-    let end = Instant::now() + DEADLINE;
-    loop {
-        if let Some(found) = look() {
-            return found;
-        }
-        assert!(Instant::now() < end, "{what} did not come");
-        thread::yield_now();
-    }
 }
 
 /// What was received so far.

@@ -32,7 +32,7 @@ use proptest::{
 use crate::across_processes::assert_nothing_left;
 
 /// Time for everything that is waited for.
-const DEADLINE: Duration = Duration::from_secs(20);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
 
 /// Generated cases per property.
 const CASES: u32 = 24;
@@ -121,7 +121,7 @@ fn open(config: &Path, traffic: &Traffic) -> (Node<ipc::Service>, Service) {
     (node, service)
 }
 
-fn wait_until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+pub(crate) fn wait_until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let end = Instant::now() + DEADLINE;
     loop {
         if let Some(found) = look() {
