@@ -38,9 +38,10 @@ use crate::{
     coverage::{Cell, Checks, Coverage, InFlight, Occasion, Situation, Whole},
     model::{
         LeftBehind, Model, Prediction, Promise, Promises, Switch, concurrent,
+        death::Doom,
         judge::{self, Breach, Judged},
     },
-    scenario::{Concurrent, Moment, Nth, Scenario, SettleOrder, Step, full_load},
+    scenario::{Concurrent, Scenario, SettleOrder, Step, full_load},
 };
 
 /// Where in a run something happened.
@@ -238,8 +239,8 @@ struct Run<'a> {
     sightings: BTreeMap<Switch, u64>,
     performed: usize,
     skipped: usize,
-    /// When whoever performs the next step is killed, and who cleans up.
-    doom: Option<(Moment, Nth)>,
+    /// How whoever performs the next step is killed.
+    doom: Option<Doom>,
     /// Other states iceoryx2 may be in, after actions of which nobody knows which came first.
     others: Vec<Model>,
     /// What whoever performs the next step runs short of.
@@ -280,8 +281,8 @@ impl Run<'_> {
             self.announce(Shortage { after });
             return Ok(());
         }
-        if let Step::KillAmid { at, by } = *step {
-            let doom = Some((at, by)).filter(|_| self.host.can_kill_amid());
+        if let Step::KillAmid { at, by, contested } = *step {
+            let doom = Some(Doom { at, by, contested }).filter(|_| self.host.can_kill_amid());
             let unused = std::mem::replace(&mut self.doom, doom);
             self.skipped += usize::from(unused.is_some()) + usize::from(doom.is_none());
             self.skipped += usize::from(self.shortage.take().is_some());
@@ -294,8 +295,8 @@ impl Run<'_> {
         };
         if let Some(shortage) = self.shortage_amid(action) {
             self.take_short(Position::Step(index), action, shortage)?;
-        } else if let Some((at, by)) = self.doom.take() {
-            let action = self.model.killed_amid(action.clone(), at, by);
+        } else if let Some(doom) = self.doom.take() {
+            let action = self.model.killed_amid(action.clone(), doom);
             self.take(Position::Step(index), &action)?;
         } else {
             self.take(Position::Step(index), action)?;

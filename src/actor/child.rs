@@ -210,7 +210,8 @@ impl Child {
         }
     }
 
-    /// Kills the child amid what it is asked for, and reaps it.
+    /// Kills the child amid what it is asked for, after something else was done while it stood
+    /// still, and reaps it.
     ///
     /// # Errors
     /// As [`Self::ask`].
@@ -219,6 +220,7 @@ impl Child {
         request: &Request,
         at: Moment,
         spares: Spares,
+        meanwhile: impl FnOnce() -> Result<(), HostError>,
         deadline: Duration,
         interrupted: &AtomicBool,
     ) -> Result<(), HostError> {
@@ -232,6 +234,7 @@ impl Child {
         if let Err(HostError::Crashed(_)) = stopped {
             return Err(self.last_words(deadline, interrupted));
         }
+        let stopped = stopped.and_then(|()| meanwhile());
         self.end_traced();
         // It may have died of something else just before.
         match self.reply_while(|| false, deadline, interrupted) {

@@ -30,10 +30,12 @@ impl fmt::Display for Action {
             Self::Kill { victim, witness } => {
                 write!(f, "participant {victim} is killed, {witness} cleans up")
             }
-            Self::KillAmid { victim, witness, doing, at, .. } => {
+            Self::KillAmid { victim, witness, doing, at, contested, .. } => {
+                let tries = if *contested { " tries the same amid it, then" } else { "" };
                 write!(
                     f,
-                    "participant {victim} is killed at {at} of this, {witness} cleans up: {doing}"
+                    "participant {victim} is killed at {at} of this, {witness}{tries} cleans up: \
+                     {doing}"
                 )
             }
             Self::CreateClient { participant, new, strategy, hint, preallocate, active } => {

@@ -58,6 +58,9 @@ pub trait Payload: Sendable + Debug + 'static {
     /// Its length in elements.
     fn elements(&self) -> usize;
 
+    /// Index of the first element that is not its default.
+    fn first_not_default(&self) -> Option<usize>;
+
     /// Natural alignment, in bytes.
     fn alignment() -> usize;
 
@@ -111,18 +114,18 @@ pub trait Payload: Sendable + Debug + 'static {
         pending: &version::PendingResponse<S, Req, Self>,
     ) -> Result<Option<version::Response<S, Self>>, String>;
 
-    /// Opens or creates the service as if its requests, not these responses, were of another type;
-    /// the error, or `Obtained`.
-    fn obtain_with_requests<S: Service>(
+    /// Opens or creates the service as if its requests, not these responses, were of another type,
+    /// with the right user header; the error, or `Obtained`.
+    fn obtain_with_requests<S: Service, H: Header>(
         node: &Node<S>,
         name: &ServiceName,
         how: OpenMode,
         foreign: PayloadType,
     ) -> String;
 
-    /// Opens or creates the service as if its responses, not these requests, were of another type;
-    /// the error, or `Obtained`.
-    fn obtain_with_responses<S: Service>(
+    /// Opens or creates the service as if its responses, not these requests, were of another type,
+    /// with the right user header; the error, or `Obtained`.
+    fn obtain_with_responses<S: Service, H: Header>(
         node: &Node<S>,
         name: &ServiceName,
         how: OpenMode,
@@ -200,10 +203,9 @@ fn written<P: Payload + ?Sized, T>(
 
 /// Writes over what must be all default and reports the first element that is not.
 fn overwrite<P: Payload + ?Sized>(payload: &mut P, id: MessageId) -> Option<usize> {
-    let size = payload.bytes().len() / payload.elements().max(1);
-    let not_default = payload.bytes().iter().position(|&byte| byte != 0);
+    let not_default = payload.first_not_default();
     payload::fill(id, payload.bytes_mut());
-    not_default.map(|offset| offset / size)
+    not_default
 }
 
 /// Element `index` of a message.
@@ -298,32 +300,36 @@ macro_rules! loan_value {
 /// What reads the same for slices and values.
 macro_rules! open_receive_and_read {
     () => {
-        fn obtain_with_requests<S: Service>(
+        fn obtain_with_requests<S: Service, H: Header>(
             node: &Node<S>,
             name: &ServiceName,
             how: OpenMode,
             foreign: PayloadType,
         ) -> String {
             match foreign {
-                PayloadType::U8 => obtain_as!(node, name, how, u8, Self, Self::Header),
-                PayloadType::SliceOfI16 => obtain_as!(node, name, how, [i16], Self, Self::Header),
+                PayloadType::U8 => obtain_as!(node, name, how, u8: H, Self: Self::Header),
+                PayloadType::SliceOfI16 => {
+                    obtain_as!(node, name, how, [i16]: H, Self: Self::Header)
+                }
                 PayloadType::SliceOfPairs => {
-                    obtain_as!(node, name, how, [[u8; 2]], Self, Self::Header)
+                    obtain_as!(node, name, how, [[u8; 2]]: H, Self: Self::Header)
                 }
             }
         }
 
-        fn obtain_with_responses<S: Service>(
+        fn obtain_with_responses<S: Service, H: Header>(
             node: &Node<S>,
             name: &ServiceName,
             how: OpenMode,
             foreign: PayloadType,
         ) -> String {
             match foreign {
-                PayloadType::U8 => obtain_as!(node, name, how, Self, u8, Self::Header),
-                PayloadType::SliceOfI16 => obtain_as!(node, name, how, Self, [i16], Self::Header),
+                PayloadType::U8 => obtain_as!(node, name, how, Self: Self::Header, u8: H),
+                PayloadType::SliceOfI16 => {
+                    obtain_as!(node, name, how, Self: Self::Header, [i16]: H)
+                }
                 PayloadType::SliceOfPairs => {
-                    obtain_as!(node, name, how, Self, [[u8; 2]], Self::Header)
+                    obtain_as!(node, name, how, Self: Self::Header, [[u8; 2]]: H)
                 }
             }
         }
@@ -389,6 +395,12 @@ impl<E: Element> Payload for [E] {
 
     fn elements(&self) -> usize {
         self.len()
+    }
+
+    fn first_not_default(&self) -> Option<usize> {
+        let default = E::default();
+        let default = bytemuck::bytes_of(&default);
+        self.iter().position(|element| bytemuck::bytes_of(element) != default)
     }
 
     fn alignment() -> usize {
@@ -459,6 +471,10 @@ impl Payload for Value {
 
     fn elements(&self) -> usize {
         1
+    }
+
+    fn first_not_default(&self) -> Option<usize> {
+        std::slice::from_ref(self).first_not_default()
     }
 
     fn alignment() -> usize {

@@ -73,14 +73,14 @@ pub(super) fn service<S: Service, Req: Payload + ?Sized, Res: Payload + ?Sized>(
 }
 
 /// Opens or creates the service with another payload type and closes it again: success would be
-/// the broken promise. Requests and responses of a service have the same type of user header.
+/// the broken promise. Each type comes with that of its user header, which is as it has to be.
 macro_rules! obtain_as {
-    ($node:expr, $name:expr, $how:expr, $request:ty, $response:ty, $header:ty) => {{
+    ($node:expr, $name:expr, $how:expr, $request:ty: $of_request:ty, $response:ty: $of_response:ty) => {{
         let builder = $node
             .service_builder($name)
             .request_response::<$request, $response>()
-            .request_user_header::<$header>()
-            .response_user_header::<$header>();
+            .request_user_header::<$of_request>()
+            .response_user_header::<$of_response>();
         end!(builder, $how).map_or_else(|error| error, |_| "Obtained".to_owned())
     }};
 }

@@ -468,7 +468,7 @@ mod tests {
         assert_eq!(of(&|steps| steps.truncate(5)), (0, 4, 1), "there is none at all");
         assert_eq!(of(&|steps| steps.insert(5, hold)), (1, 9, 1), "the last one counts");
         assert_eq!(of(&|steps| steps.insert(6, hold)), (1, 9, 1), "the next two meet");
-        let kill = Step::KillAmid { at: Moment::Change(0), by: 0 };
+        let kill = Step::KillAmid { at: Moment::Change(0), by: 0, contested: false };
         // Nobody can be killed there.
         assert_eq!(of(&|steps| steps.insert(5, kill)), (0, 9, 2), "or who is to be killed");
         assert_eq!(of(&|steps| steps.insert(6, kill)), (0, 9, 2), "or whom to kill");

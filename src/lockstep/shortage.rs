@@ -4,7 +4,11 @@ use super::{End, Occasion, Position, Run, Situation, checked, intact, may_distur
 use crate::{
     actor::{Action, shortage::Shortage},
     coverage::InFlight,
-    model::{Switch, judge, shortage},
+    model::{
+        Switch,
+        judge::{self, Judged},
+        shortage,
+    },
 };
 
 impl Run<'_> {
@@ -57,7 +61,9 @@ impl Run<'_> {
             let tolerated = self.model.quirks().get(&Switch::ShortCleanUpStops).copied();
             shortage::judge_disconnected(action, &prediction, &observation, tolerated)
         } else if missed.is_some() {
+            let known = || self.model.looks_corrupted(action, &observation).map(Judged::Sighted);
             shortage::judge_short(action, &prediction, &observation)
+                .or_else(|breach| known().ok_or(breach))
         } else {
             judge::judge(action, &prediction, &observation)
         };

@@ -39,10 +39,20 @@ fn put_back<T>(queue: &mut VecDeque<T>, before: VecDeque<T>, id: impl Fn(&T) -> 
     }
 }
 
+/// When whoever performs a step is killed, and who cleans up.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Doom {
+    pub(crate) at: Moment,
+    pub(crate) by: Nth,
+    /// Who cleans up has tried to before, if the step is a clean-up.
+    pub(crate) contested: bool,
+}
+
 impl Model {
     /// Whoever performs this is killed amid it, if that is possible and nothing stands in the
     /// way of what it does.
-    pub(crate) fn killed_amid(&self, doing: Action, at: Moment, by: Nth) -> Action {
+    pub(crate) fn killed_amid(&self, doing: Action, doom: Doom) -> Action {
+        let Doom { at, by, contested } = doom;
         let victim = doing.participant(self);
         let steers = |quirk| self.quirks.steers(quirk);
         let is_refused = matches!(self.predict(&doing).allowed[0], Expected::Refused(_));
@@ -63,7 +73,8 @@ impl Model {
                     makers: steers(Switch::HalfMadeFileStays),
                     removers: steers(Switch::HalfGoneNodeStays),
                 };
-                Action::KillAmid { victim, witness, doing: Box::new(doing), at, spares }
+                let contested = contested && matches!(doing, Action::Kill { .. });
+                Action::KillAmid { victim, witness, doing: Box::new(doing), at, spares, contested }
             }
             _ => doing,
         }
@@ -248,6 +259,8 @@ mod tests {
         scenario::{OpenMode, Settings, Step, Strategy},
     };
 
+    const DOOM: Doom = Doom { at: Moment::Call(0), by: 0, contested: false };
+
     /// How many dead nodes there may be when the second of two participants, who has a server,
     /// was killed amid its next step.
     fn dead_after(before: &[Step], doing: &Step) -> Vec<usize> {
@@ -257,7 +270,7 @@ mod tests {
         let mut model = model_after(Settings::default(), BTreeSet::new(), &steps).expect("a model");
         model.allow_kills(true);
         let doing = model.resolve(doing).expect("an action");
-        let action = model.killed_amid(doing, Moment::Call(0), 0);
+        let action = model.killed_amid(doing, DOOM);
         assert!(matches!(action, Action::KillAmid { .. }), "{action:?}");
         let allowed = model.predict(&action).allowed;
         allowed
@@ -296,7 +309,7 @@ mod tests {
             let mut model = model_after(Settings::default(), quirks, &steps).expect("a model");
             model.allow_kills(true);
             let doing = model.resolve(doing).expect("an action");
-            matches!(model.killed_amid(doing, Moment::Call(0), 0), Action::KillAmid { .. })
+            matches!(model.killed_amid(doing, DOOM), Action::KillAmid { .. })
         };
         let killed_amid = |quirk| [leave, drop, client, look].map(|step| is_killed(quirk, &step));
         assert_eq!(killed_amid(None), [true; 4]);

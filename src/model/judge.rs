@@ -33,7 +33,7 @@ pub enum Judged {
 }
 
 /// Errors that may only be given for a reason of their own, whatever is attempted.
-const BEHIND_ERROR: [(&str, Promise); 7] = [
+const BEHIND_ERROR: [(&str, Promise); 8] = [
     (UNDELIVERED, Promise::FailedDeliveryIsAnError),
     ("ExceedsMaxBorrows", Promise::BorrowLimit),
     ("ExceedsMaxLoans", Promise::LoanLimit),
@@ -41,6 +41,7 @@ const BEHIND_ERROR: [(&str, Promise); 7] = [
     ("ExceedsMaxNumberOfNodes", Promise::NodeLimit),
     ("DoesNotExist", Promise::CreateAndOpen),
     ("AlreadyExists", Promise::CreateAndOpen),
+    ("ServiceInCorruptedState", Promise::CreateAndOpen),
 ];
 
 /// Judges one observation.

@@ -31,7 +31,7 @@
 mod chunks;
 pub mod concurrent;
 mod counts;
-mod death;
+pub(crate) mod death;
 mod expected;
 mod expired;
 mod gone;

@@ -155,11 +155,15 @@ impl Model {
                     && judge::names(error, "IsBeingCreatedByAnotherInstance")
             }
             // "is marked for destruction and currently cleaning up since no one is using it
-            // anymore" (the same). `SystemInFlux` is another matter: it "can occur when another
-            // process creates and removes the same service repeatedly with a high frequency", and
-            // this one is removed once.
+            // anymore", after which "the Service should be recreatable" (the same). That is what
+            // `open_or_create` is for: it waits, for as long as `creation_timeout` says
+            // (`config.rs`), and nobody is held that long. `SystemInFlux` is another matter: it
+            // "can occur when another process creates and removes the same service repeatedly with
+            // a high frequency", and this one is removed once.
             Action::Leave { .. } => {
-                self.participants.len() == 1 && judge::names(error, "IsMarkedForDestruction")
+                *how != OpenMode::OpenOrCreate
+                    && self.participants.len() == 1
+                    && judge::names(error, "IsMarkedForDestruction")
             }
             _ => false,
         }
@@ -172,7 +176,12 @@ impl Model {
         else {
             return false;
         };
-        let names = ["HangsInCreation", "ServiceInCorruptedState", "SystemInFlux"];
+        let names = [
+            "HangsInCreation",
+            "IsMarkedForDestruction",
+            "ServiceInCorruptedState",
+            "SystemInFlux",
+        ];
         self.participants.len() == 1
             && self.quirks.contains(Switch::OpeningAtOnceIsRefused)
             && names.iter().any(|name| judge::names(error, name))
@@ -289,8 +298,10 @@ mod tests {
         };
         let leave = Step::Leave { participant: 0 };
         let create = Step::Join { how: OpenMode::Create, require: None };
+        let open = Step::Join { how: OpenMode::Open, require: None };
         assert!(both(&[], [&JOIN, &create], "IsBeingCreatedByAnotherInstance"));
-        assert!(both(&[JOIN], [&leave, &JOIN], "IsMarkedForDestruction"));
+        assert!(both(&[JOIN], [&leave, &open], "IsMarkedForDestruction"));
+        assert!(!both(&[JOIN], [&leave, &JOIN], "IsMarkedForDestruction"), "it waits");
         assert!(!both(&[JOIN], [&leave, &JOIN], "IsBeingCreatedByAnotherInstance"));
         assert!(!both(&[], [&JOIN, &create], "IsMarkedForDestruction"));
         assert!(!both(&[], [&JOIN, &create], "HangsInCreation"));
@@ -299,7 +310,7 @@ mod tests {
         assert!(!both(&[JOIN, JOIN], [&JOIN, &create], "IsBeingCreatedByAnotherInstance"));
         assert!(!both(&[JOIN], [&leave, &JOIN], "SystemInFlux"));
         // There is somebody else who uses the service.
-        assert!(!both(&[JOIN, JOIN], [&leave, &JOIN], "IsMarkedForDestruction"));
+        assert!(!both(&[JOIN, JOIN], [&leave, &open], "IsMarkedForDestruction"));
         assert!(!both(&[JOIN], [&client(0), &JOIN], "IsMarkedForDestruction"));
     }
 

@@ -3,7 +3,7 @@
 
 use super::{
     Model, Prediction, Promise, Promises, Switch,
-    judge::{Breach, Judged, judge},
+    judge::{Breach, Judged, judge, names},
     left_behind::FILES_OF_A_NODE,
     wording::summary,
 };
@@ -48,6 +48,23 @@ impl Model {
             | Action::UpdateServer { .. }
             | Action::Kill { .. } => true,
             _ => false,
+        }
+    }
+
+    /// The known quirk that lets a service look corrupted to whoever is short, if it did.
+    pub(crate) fn looks_corrupted(
+        &self,
+        action: &Action,
+        observation: &Observation,
+    ) -> Option<Switch> {
+        let quirk = Switch::ShortServiceLooksCorrupted;
+        match (action, observation) {
+            (Action::Join { .. }, Observation::Refused(error))
+                if names(error, "ServiceInCorruptedState") =>
+            {
+                self.quirks.contains(quirk).then_some(quirk)
+            }
+            _ => None,
         }
     }
 
@@ -181,7 +198,10 @@ fn is_for_want(error: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Expected, predict::must};
+    use crate::{
+        model::{Expected, predict::must},
+        scenario::{OpenMode, Settings},
+    };
 
     fn cleaned_up(cleaned: usize, failed: usize, left: usize) -> Observation {
         Observation::CleanedUp { dead: 1, cleaned, failed, left }
@@ -206,6 +226,26 @@ mod tests {
         assert!(!is_kept(&Observation::Nothing));
         let missing = judge_disconnected(&action, &prediction, &Observation::Nothing, None);
         assert!(missing.is_ok(), "nobody is connected");
+    }
+
+    #[test]
+    fn a_service_that_looks_corrupted_is_a_breach_but_with_the_quirk() {
+        let quirk = Switch::ShortServiceLooksCorrupted;
+        let new = Default::default();
+        let (how, require, creates) = (OpenMode::OpenOrCreate, None, false);
+        let join = Action::Join { new, how, require, creates };
+        let observed = refused("RequestResponseOpenError(ServiceInCorruptedState)");
+        let breach = judge_short(&join, &must(Promise::NodeLimit, Expected::Done), &observed);
+        assert!(breach.is_err_and(|breach| breach.promise == Promise::CreateAndOpen));
+        let known = |quirks: &[Switch], action: &Action, observed: &Observation| {
+            let quirks = quirks.iter().copied().collect();
+            Model::new(Settings::default(), quirks).looks_corrupted(action, observed)
+        };
+        assert_eq!(known(&[quirk], &join, &observed), Some(quirk));
+        assert_eq!(known(&[], &join, &observed), None);
+        assert_eq!(known(&[quirk], &join, &refused("HangsInCreation")), None);
+        let leave = Action::Leave { participant: new };
+        assert_eq!(known(&[quirk], &leave, &observed), None);
     }
 
     #[test]

@@ -61,7 +61,7 @@ impl Host for ApartHost<'_> {
             self.end(*victim);
             return Ok(Observation::Done);
         }
-        if let Action::KillAmid { victim, witness, doing, at, spares } = action {
+        if let Action::KillAmid { victim, witness, doing, at, spares, contested } = action {
             match **doing {
                 Action::Join { .. } => self.start(*victim)?,
                 Action::Kill { victim, .. } => self.end(victim),
@@ -69,7 +69,18 @@ impl Host for ApartHost<'_> {
             }
             if let Some(mut victim) = self.participants.remove(victim) {
                 let request = Request::Perform(action.clone());
-                victim.die_amid(&request, *at, *spares, self.deadline, self.interrupted)?;
+                let (deadline, interrupted) = (self.deadline, self.interrupted);
+                // It may find it done, to be done, or that somebody is at it.
+                let rival = || match **doing {
+                    Action::Kill { victim, .. } if *contested => {
+                        let cleans_up = Action::Kill { victim, witness: *witness };
+                        let request = Request::Perform(cleans_up);
+                        let rival = self.process_of(*witness)?;
+                        rival.ask(&request, deadline, interrupted).map(|_| ())
+                    }
+                    _ => Ok(()),
+                };
+                victim.die_amid(&request, *at, *spares, rival, deadline, interrupted)?;
             }
             let cleans_up = Action::Kill { victim: *victim, witness: *witness };
             return self.perform(participant, &cleans_up);

@@ -86,10 +86,11 @@ pub enum Payloads {
     /// `[u8]` in both directions.
     #[default]
     Bytes,
-    /// `[u16]` requests, `[u64]` responses.
+    /// `[u16]` requests, `[u64]` responses. The user headers of responses are of 16 bytes.
     Words,
     /// Slices of structs: requests of 24 bytes aligned to 8, responses of 3 bytes aligned
-    /// to 1. User headers are of 64 bytes aligned to 64; all others are `u64`.
+    /// to 1. User headers are of 64 bytes, those of responses of 128, aligned to 64; all others
+    /// are `u64`.
     Records,
     /// One struct of 40 bytes in either direction.
     Values,

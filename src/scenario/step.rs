@@ -159,6 +159,10 @@ pub enum Step {
         /// Which of the others cleans up.
         #[serde(default)]
         by: Nth,
+        /// If the step is a clean-up: the other one has tried to do it as well, while the first
+        /// stood still and was not yet killed.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        contested: bool,
     },
     /// Whoever performs the next step is held amid it while another participant performs the one
     /// after. Where they share a process, where one participant does both, and where the second

@@ -32,7 +32,7 @@ fn with_death(at: Moment, doing: Step, asks: bool) -> Scenario {
         steps.push(Step::SendRequest { request: 0 });
     }
     steps.extend([
-        Step::KillAmid { at, by: 0 },
+        Step::KillAmid { at, by: 0, contested: false },
         doing,
         Step::InspectPending { pending: 0 },
         Step::InspectService { participant: 0 },
@@ -81,24 +81,47 @@ fn who_is_killed_at_any_instruction_of_a_receive_or_a_drop_is_cleaned_up_after()
     assert_cleaned_up((0..6_000).step_by(397).map(Moment::Instruction), &steps, true);
 }
 
-#[test]
-fn who_is_killed_at_any_call_of_a_clean_up_is_cleaned_up_after_with_the_first_one() {
-    if cannot_trace() {
-        return;
-    }
+/// What is found when somebody was killed amid a clean-up, at each of these moments.
+fn found_after(moments: impl Iterator<Item = Moment>, contested: bool) -> BTreeSet<String> {
     let mut runner = runner();
     let mut dead = BTreeSet::new();
-    let calls = (0..130).step_by(10).map(Moment::Call);
-    for at in (0..24).map(Moment::Change).chain(calls) {
+    for at in moments {
         let doing = Step::Kill { participant: 0, by: 1 };
         let mut scenario = with_death(at, doing, true);
         scenario.steps.insert(0, JOIN);
+        for step in &mut scenario.steps {
+            if let Step::KillAmid { contested: is_contested, .. } = step {
+                *is_contested = contested;
+            }
+        }
         let judgement = runner.judge(&scenario, Layout::Apart, true).unwrap();
         assert_eq!(judgement.outcome.end, End::Kept, "at {at:?}");
         let death = judgement.trace.iter().find(|step| step.action.contains("is killed at"));
         dead.insert(death.unwrap().observed.clone());
     }
+    dead
+}
+
+#[test]
+fn who_is_killed_at_any_call_of_a_clean_up_is_cleaned_up_after_with_the_first_one() {
+    if cannot_trace() {
+        return;
+    }
+    let calls = (0..130).step_by(10).map(Moment::Call);
+    let dead = found_after((0..24).map(Moment::Change).chain(calls), false);
     // Some died before the first one was cleaned up, others after.
+    let both = ["1 dead node(s), 1 cleaned up", "2 dead node(s), 2 cleaned up"];
+    let both = both.map(|seen| format!("{seen}, 0 not, 0 left"));
+    assert_eq!(dead, BTreeSet::from(both));
+}
+
+#[test]
+fn who_met_somebody_at_a_clean_up_finishes_it_when_they_are_killed() {
+    if cannot_trace() {
+        return;
+    }
+    let dead = found_after((0..24).map(Moment::Change), true);
+    // Some were met before they had begun: the first one was cleaned up at once.
     let both = ["1 dead node(s), 1 cleaned up", "2 dead node(s), 2 cleaned up"];
     let both = both.map(|seen| format!("{seen}, 0 not, 0 left"));
     assert_eq!(dead, BTreeSet::from(both));
@@ -169,7 +192,9 @@ fn a_crash_before_the_moment_is_told_from_the_death() {
     let quirk = quirks.iter().find(|quirk| quirk.id == "full-expired-buffer-panics-in-server");
     let mut scenario = quirk.unwrap().scenario.clone();
     let last = scenario.steps.len() - 1;
-    scenario.steps.insert(last, Step::KillAmid { at: Moment::Call(NEVER), by: 0 });
+    scenario
+        .steps
+        .insert(last, Step::KillAmid { at: Moment::Call(NEVER), by: 0, contested: false });
     scenario.steps.insert(1, JOIN);
     let judgement = strict_runner().judge(&scenario, Layout::Apart, false).unwrap();
     assert_eq!(judgement.outcome.end.promise(), Some(Promise::NeverCrashes));

@@ -34,8 +34,8 @@ fn go_on(wants_more: bool) -> CallbackProgression {
 }
 
 pub(crate) struct Domain {
-    sandbox: Sandbox,
-    config: Config,
+    pub(crate) sandbox: Sandbox,
+    pub(crate) config: Config,
 }
 
 impl Domain {
@@ -52,7 +52,7 @@ impl Domain {
     }
 
     /// Names of the services that are listed, up to as many.
-    fn services<S: Service>(&self, up_to: usize) -> Vec<String> {
+    pub(crate) fn services<S: Service>(&self, up_to: usize) -> Vec<String> {
         let mut names = Vec::new();
         S::list(&self.config, |details| {
             names.push(details.static_details.name().to_string());
@@ -64,7 +64,7 @@ impl Domain {
     }
 
     /// What is there, in `/dev/shm` and below the root.
-    fn files(&self) -> Vec<PathBuf> {
+    pub(crate) fn files(&self) -> Vec<PathBuf> {
         let leftovers = self.sandbox.census().unwrap().leftovers;
         let paths = leftovers.into_iter().filter_map(|leftover| match leftover {
             Leftover::SharedMemory(name) => Some(Path::new("/dev/shm").join(name)),

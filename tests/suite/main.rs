@@ -13,6 +13,8 @@ mod command_line;
 mod concurrent;
 mod config_files;
 #[cfg(iox2_at_least_0_10)]
+mod creation;
+#[cfg(iox2_at_least_0_10)]
 mod degradation;
 mod example_programs;
 mod gate;
@@ -29,6 +31,7 @@ mod overflowing;
 mod overlap;
 mod port_limits;
 mod quirks;
+mod returning;
 mod shortage;
 mod teeth;
 mod values;

@@ -140,7 +140,8 @@ fn nobody_runs_short_where_they_share_a_process_or_something_else_is_announced_l
     }
     let short = Step::RunShort { after: 0 };
     let at = Moment::Change(0);
-    let (kill, hold) = (Step::KillAmid { at, by: 0 }, Step::HoldAmid { at, then: None });
+    let (kill, hold) =
+        (Step::KillAmid { at, by: 0, contested: false }, Step::HoldAmid { at, then: None });
     let mut runner = runner();
     let mut skipped = |layout, steps: &[Step]| {
         let steps = [&[JOIN, JOIN, client()], steps].concat();

@@ -170,7 +170,7 @@ fn wait_until_full(traffic: &Traffic, progress: &Progress, received: usize) {
 type Side = Box<dyn FnOnce() + Send>;
 
 /// Both sides at once, each in a thread. A side that does not return is a failure.
-fn both(
+pub(crate) fn both(
     server: impl FnOnce() + Send + 'static,
     client: impl FnOnce() + Send + 'static,
 ) -> Result<(), TestCaseError> {

@@ -73,10 +73,10 @@ where
             _ if creates => open::with_settings(builder, &self.settings).obtain(how),
             None => builder.obtain(how),
             Some(Requirement::RequestPayload(foreign)) => {
-                Err(Res::obtain_with_requests(node, &self.service, how, foreign))
+                Err(Res::obtain_with_requests::<S, Req::Header>(node, &self.service, how, foreign))
             }
             Some(Requirement::ResponsePayload(foreign)) => {
-                Err(Req::obtain_with_responses(node, &self.service, how, foreign))
+                Err(Req::obtain_with_responses::<S, Res::Header>(node, &self.service, how, foreign))
             }
             Some(require) => open::with_requirement(builder, require).obtain(how),
         }

@@ -1,6 +1,7 @@
 //! System calls a traced process makes, and what it has begun with them.
 
 use std::{
+    collections::BTreeMap,
     ffi::OsStr,
     fs::{self, File},
     os::unix::{ffi::OsStrExt as _, fs::FileExt as _},
@@ -26,9 +27,10 @@ pub(super) const CAN_FAIL: bool = cfg!(target_arch = "x86_64");
 /// What a process has begun and not ended.
 #[derive(Debug, Default)]
 pub(super) struct Halfway {
-    /// The permissions each file was made with that is there and does not have its last ones yet,
-    /// which is how iceoryx2 tells others that it is complete.
-    made: Vec<u64>,
+    /// Each file that is there and not complete, with the permissions it was made with: other ones
+    /// are how iceoryx2 tells others that a file is. Nobody waits for a segment longer than until
+    /// it has a size.
+    made: BTreeMap<PathBuf, u64>,
     /// What is still to be removed of a node.
     of_node: u32,
 }
@@ -43,14 +45,21 @@ impl Halfway {
     }
 
     pub(super) fn note(&mut self, call: &Call) {
+        let made = |file: &PathBuf| self.made.get(file).copied();
         match call.deed {
-            Deed::Makes { mode } => self.made.push(mode),
-            Deed::Permits { mode } if !self.made.contains(&mode) => {
-                self.made.pop();
+            Deed::Makes { mode } => {
+                self.made.insert(call.file.clone(), mode);
             }
-            Deed::Removes { is_last: true } => self.of_node = BESIDE_LAST_FILE,
-            Deed::Removes { is_last: false } => self.of_node = self.of_node.saturating_sub(1),
-            Deed::Permits { .. } | Deed::Other => {}
+            Deed::Permits { mode } if made(&call.file).is_none_or(|before| before == mode) => {}
+            Deed::Sizes | Deed::Permits { .. } => {
+                self.made.remove(&call.file);
+            }
+            Deed::Removes { is_last } => {
+                self.made.remove(&call.file);
+                self.of_node =
+                    if is_last { BESIDE_LAST_FILE } else { self.of_node.saturating_sub(1) };
+            }
+            Deed::Other => {}
         }
     }
 }
@@ -58,10 +67,12 @@ impl Halfway {
 /// A system call a process is about to make.
 pub(super) struct Call {
     deed: Deed,
+    /// What it is about, if that is a file.
+    file: PathBuf,
     is_about_files: bool,
     changes: bool,
     waits: bool,
-    takes: Option<(Errno, PathBuf)>,
+    takes: Option<Errno>,
 }
 
 /// What it does that others may meet half done.
@@ -69,6 +80,8 @@ pub(super) struct Call {
 enum Deed {
     /// It makes a file, with these permissions.
     Makes { mode: u64 },
+    /// It gives a segment a size.
+    Sizes,
     /// It gives a file these permissions.
     Permits { mode: u64 },
     /// It removes a file or a directory, perhaps the last thing in the directory it is in.
@@ -117,7 +130,7 @@ impl Call {
     /// The error it ends with where there is nothing left of what it takes: a descriptor, room for
     /// a file, or for a mapping of one; and that file.
     pub(super) fn takes(&self) -> Option<(Errno, &Path)> {
-        self.takes.as_ref().map(|(error, file)| (*error, file.as_path()))
+        self.takes.map(|error| (error, self.file.as_path()))
     }
 
     fn of(pid: Pid, number: c_long, arguments: [u64; 5]) -> Option<Self> {
@@ -135,7 +148,8 @@ impl Call {
             }
             libc::SYS_unlinkat => (Of::Path(second), removes),
             libc::SYS_fchmod => (Of::Descriptor(first), Deed::Permits { mode: second }),
-            libc::SYS_ftruncate | libc::SYS_fcntl | libc::SYS_flock | libc::SYS_write => {
+            libc::SYS_ftruncate => (Of::Descriptor(first), Deed::Sizes),
+            libc::SYS_fcntl | libc::SYS_flock | libc::SYS_write => {
                 (Of::Descriptor(first), Deed::Other)
             }
             #[cfg(target_arch = "x86_64")]
@@ -147,8 +161,9 @@ impl Call {
             // Memory without a file is the C library's business.
             libc::SYS_mmap if is_shared(fourth) => (Of::Descriptor(fifth), Deed::Other),
             _ if waits => {
-                let (deed, takes) = (Deed::Other, None);
-                return Some(Self { deed, is_about_files: false, changes: false, waits, takes });
+                let (deed, file, takes) = (Deed::Other, PathBuf::new(), None);
+                let (is_about_files, changes) = (false, false);
+                return Some(Self { deed, file, is_about_files, changes, waits, takes });
             }
             _ => return None,
         };
@@ -160,19 +175,19 @@ impl Call {
             libc::SYS_mmap => false,
             _ => true,
         };
-        let path = match of {
+        let file = match of {
             Of::Path(address) => path_at(pid, address)?,
             Of::Descriptor(number) => fs::read_link(format!("/proc/{pid}/fd/{number}")).ok()?,
         };
         let deed = match deed {
-            Deed::Removes { .. } => Deed::Removes { is_last: is_last(&path) },
+            Deed::Removes { .. } => Deed::Removes { is_last: is_last(&file) },
             deed => deed,
         };
-        let is_own = !is_of_machine(&path);
-        let takes = takes(number).filter(|_| is_own).map(|error| (error, path));
+        let is_own = !is_of_machine(&file);
+        let takes = takes(number).filter(|_| is_own);
         // A mapping leaves the file as it is, and those of the others are no business of theirs.
         let is_about_files = is_own && number != libc::SYS_mmap;
-        Some(Self { deed, is_about_files, changes, waits, takes })
+        Some(Self { deed, file, is_about_files, changes, waits, takes })
     }
 }
 
@@ -336,12 +351,13 @@ mod tests {
 
     use super::*;
 
-    fn call(deed: Deed) -> Call {
-        Call { deed, is_about_files: true, changes: true, waits: false, takes: None }
+    fn call(file: &str, deed: Deed) -> Call {
+        let (is_about_files, changes, waits, takes) = (true, true, false, None);
+        Call { deed, file: file.into(), is_about_files, changes, waits, takes }
     }
 
-    fn permits(mode: u64) -> Call {
-        call(Deed::Permits { mode })
+    fn permits(file: &str, mode: u64) -> Call {
+        call(file, Deed::Permits { mode })
     }
 
     /// Whether makers and removers are spared after these calls.
@@ -355,30 +371,41 @@ mod tests {
 
     #[test]
     fn a_file_is_in_the_making_until_it_has_other_permissions_than_it_was_made_with() {
-        let write = call(Deed::Other);
-        let (made, segment) = (Deed::Makes { mode: 0o600 }, Deed::Makes { mode: 0o200 });
-        let (made, segment) = (call(made), call(segment));
+        let write = call("a", Deed::Other);
+        let made = call("a", Deed::Makes { mode: 0o600 });
         assert_eq!(are_spared(&[&write]), (false, false));
         assert_eq!(are_spared(&[&made]), (true, false));
-        assert_eq!(are_spared(&[&made, &permits(0o600), &write]), (true, false));
-        let done = [&made, &permits(0o600), &write, &permits(0o400)];
-        assert_eq!(are_spared(&done), (false, false));
-        assert_eq!(are_spared(&[&segment, &permits(0o600)]), (false, false));
-        // Three at once, as those of a node.
-        let three = [&segment, &permits(0o200), &segment, &permits(0o200), &segment];
-        let two_done = [&permits(0o600), &permits(0o600)];
-        assert_eq!(are_spared(&[&three[..], &two_done].concat()), (true, false));
-        let last = permits(0o400);
-        let done = [&three[..], &two_done, &[&last]].concat();
-        assert_eq!(are_spared(&done), (false, false));
+        let (same, others) = (permits("a", 0o600), permits("a", 0o400));
+        assert_eq!(are_spared(&[&made, &same, &write]), (true, false));
+        assert_eq!(are_spared(&[&made, &same, &write, &others]), (false, false));
+        // Several at once, as those of a node.
+        let of_other = permits("b", 0o400);
+        assert_eq!(are_spared(&[&made, &of_other]), (true, false), "it is another file");
+        let made_other = call("b", Deed::Makes { mode: 0o200 });
+        assert_eq!(are_spared(&[&made, &made_other, &of_other]), (true, false));
+        assert_eq!(are_spared(&[&made, &made_other, &of_other, &others]), (false, false));
+        let removed = call("a", Deed::Removes { is_last: false });
+        assert_eq!(are_spared(&[&made, &removed]), (false, false));
         // A directory's are its last ones at once.
-        assert_eq!(are_spared(&[&permits(0o750)]), (false, false));
+        assert_eq!(are_spared(&[&permits("a", 0o750)]), (false, false));
+    }
+
+    #[test]
+    fn a_segment_is_in_the_making_until_it_has_a_size() {
+        let made = call("a", Deed::Makes { mode: 0o200 });
+        let [sized, other] = ["a", "b"].map(|file| call(file, Deed::Sizes));
+        assert_eq!(are_spared(&[&made, &other]), (true, false));
+        assert_eq!(are_spared(&[&made, &sized]), (false, false));
+        // While a file is in the making that says what it is for.
+        let tag = call("tag", Deed::Makes { mode: 0o600 });
+        let last = permits("a", 0o600);
+        assert_eq!(are_spared(&[&tag, &made, &sized, &last]), (true, false));
     }
 
     #[test]
     fn a_node_is_half_gone_from_the_last_file_of_its_directory_to_the_last_beside_it() {
-        let file = call(Deed::Removes { is_last: false });
-        let last = call(Deed::Removes { is_last: true });
+        let file = call("a", Deed::Removes { is_last: false });
+        let last = call("b", Deed::Removes { is_last: true });
         assert_eq!(are_spared(&[&file, &file]), (false, false));
         assert_eq!(are_spared(&[&file, &last]), (false, true));
         assert_eq!(are_spared(&[&last, &file, &file, &file]), (false, true));

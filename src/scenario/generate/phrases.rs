@@ -233,7 +233,7 @@ pub(super) fn killing() -> BoxedStrategy<Vec<Step>> {
         .boxed()
 }
 
-/// Somebody is killed, and the others get on for a while before one of them cleans up.
+/// Somebody is killed, or some are, and the others get on for a while before one of them cleans up.
 pub(super) fn mourning() -> BoxedStrategy<Vec<Step>> {
     let meanwhile = prop_oneof![
         3 => traffic(),
@@ -245,10 +245,18 @@ pub(super) fn mourning() -> BoxedStrategy<Vec<Step>> {
         1 => create_server().prop_map(|server| vec![server]),
     ];
     let die = index().prop_map(|participant| Step::Die { participant });
-    (die, vec(meanwhile, 1..5), index(), successor())
-        .prop_map(|(die, meanwhile, by, next)| {
-            let cleans_up = Step::CleanUp { by };
-            [vec![die], meanwhile.concat(), vec![cleans_up], next].concat()
+    // One more now and then: whoever cleans up has to find all of them.
+    let further = prop::option::weighted(0.2, die.clone());
+    (die, vec((meanwhile, further), 1..5), index(), successor())
+        .prop_map(|(first, meanwhile, by, next)| {
+            let mut steps = vec![first];
+            for (others, death) in meanwhile {
+                steps.extend(others);
+                steps.extend(death);
+            }
+            steps.push(Step::CleanUp { by });
+            steps.extend(next);
+            steps
         })
         .boxed()
 }
@@ -297,14 +305,15 @@ pub(super) fn dying() -> BoxedStrategy<Vec<Step>> {
     let amid_clean_up = (nth_of_clean_up, clean_up);
     let last =
         prop_oneof![5 => (nth_call, in_calls), 5 => (moment, in_between()), 3 => amid_clean_up];
-    (last, index(), successor(), index(), index())
-        .prop_map(|((at, step), by, next, ask, one)| {
+    (last, index(), successor(), index(), index(), any::<bool>())
+        .prop_map(|((at, step), by, next, ask, one, contested)| {
+            let contested = contested && matches!(step, Step::Kill { .. });
             let asks = [
                 Step::InspectService { participant: ask },
                 Step::InspectPending { pending: one },
                 Step::InspectActive { active: one },
             ];
-            [&[Step::KillAmid { at, by }, step], &asks[..], &next].concat()
+            [&[Step::KillAmid { at, by, contested }, step], &asks[..], &next].concat()
         })
         .boxed()
 }
