@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, time::Duration};
 
 use super::{Campaign, CampaignError, Case, fixtures, until_interrupted};
 use crate::{
-    actor::{HostError, tracee, version},
+    actor::{HostError, tracee, variant::Variant, version},
     model::{Promise, Switch, quirk::Quirk},
     runner::{Judgement, Layout, Runner, Venue},
     scenario::{Scenario, file::ScenarioFileError},
@@ -92,9 +92,12 @@ impl Campaign<'_> {
         let (known, fixtures) = (Quirk::known()?, fixtures()?);
         let proofs = known.iter().filter(|_| !self.plan.strict).map(OnFile::Proof);
         let fixtures = fixtures.iter().flat_map(|(name, scenario)| {
-            // Who is alone is so in either.
-            let apart = Some(Layout::Apart).filter(|_| scenario.has_company());
-            let layouts = [Layout::Together].into_iter().chain(apart);
+            // Who is alone is so in either; who is killed or held has a process, or is not.
+            let suited = Venue::suited_to(scenario, Variant::Ipc).layout;
+            let is_wanted = move |other: &Layout| {
+                suited == *other || *other == Layout::Apart && scenario.has_company()
+            };
+            let layouts = [Layout::Together, Layout::Apart].into_iter().filter(is_wanted);
             layouts.map(move |layout| OnFile::Fixture(name, scenario, layout))
         });
         let on_file: Vec<_> = proofs.chain(fixtures).collect();

@@ -3,7 +3,7 @@
 
 use litemap::LiteMap;
 
-use super::{LONGEST_AFFORDABLE, Model, Switch};
+use super::{LONGEST_AFFORDABLE, Model, Participant, Switch};
 use crate::{
     actor::{Action, Key, version},
     payload::MessageId,
@@ -68,8 +68,11 @@ impl Model {
                 Action::Kill { victim, witness: self.witness_of(&[victim], by)? }
             }
             Step::Die { participant } => {
-                let victim = self.participant(participant).filter(|_| self.can_kill)?;
-                self.witness_of(&[victim], 0)?;
+                let is_alive =
+                    |(key, other): &(&Key, &Participant)| other.present && !self.dead.contains(key);
+                let alive: Vec<_> = self.participants.iter().filter(is_alive).collect();
+                let victim = *alive[modulo(participant, alive.len())?].0;
+                self.witness_of(&[victim], 0).filter(|_| self.can_kill)?;
                 Action::Die { victim }
             }
             Step::CleanUp { by } => {

@@ -142,7 +142,7 @@ pub enum Step {
     /// or the end of the steps: the others get on as with one that does nothing. Nobody joins or
     /// leaves meanwhile. Skipped where they share a process, or nobody else is there.
     Die {
-        /// Which participant.
+        /// Which of those that live.
         participant: Nth,
     },
     /// A participant cleans up after those that died.

@@ -1,14 +1,14 @@
 //! Who is killed amid what they do leaves nothing that others cannot clean up, but for what is
 //! known.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, path::Path};
 
 use iox2_gauntlet::{
     actor::{HostError, tracee},
     lockstep::{End, Position},
     model::{Promise, quirk::Quirk},
     runner::Layout,
-    scenario::{LoanForm, Moment, OpenMode, Scenario, Step, Strategy},
+    scenario::{CleanUp, LoanForm, Moment, OpenMode, Scenario, Settings, Step, Strategy},
 };
 
 use crate::jury::{runner, strict_runner};
@@ -125,6 +125,22 @@ fn who_met_somebody_at_a_clean_up_finishes_it_when_they_are_killed() {
     let both = ["1 dead node(s), 1 cleaned up", "2 dead node(s), 2 cleaned up"];
     let both = both.map(|seen| format!("{seen}, 0 not, 0 left"));
     assert_eq!(dead, BTreeSet::from(both));
+}
+
+#[test]
+fn however_somebody_cleans_up_they_find_all_the_dead() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/scenarios/several-dead-at-once.toml");
+    let several = Scenario::load(Path::new(path)).unwrap();
+    let mut runner = strict_runner();
+    for clean_up in
+        [CleanUp::OnRequest, CleanUp::OnCreation, CleanUp::OnDestruction, CleanUp::OnOpen]
+    {
+        let service = Settings { clean_up, ..several.service.clone() };
+        let scenario = Scenario { service, ..several.clone() };
+        let judgement = runner.judge(&scenario, Layout::Apart, false).unwrap();
+        assert_eq!(judgement.outcome.end, End::Kept, "{clean_up:?}");
+        assert_eq!(judgement.outcome.skipped, 0, "{clean_up:?}");
+    }
 }
 
 #[test]
