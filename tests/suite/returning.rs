@@ -16,15 +16,11 @@ use iceoryx2::{
     prelude::{AllocationStrategy, Node, NodeBuilder, ServiceName, ipc},
     service::port_factory::request_response::PortFactory,
 };
-use iox2_gauntlet::{
-    actor::config_file,
-    payload::{self, MessageId},
-    sandbox::Sandbox,
-};
+use iox2_gauntlet::{actor::config_file, payload, sandbox::Sandbox};
 
 use crate::{
     across_processes::assert_nothing_left,
-    waiting::{DEADLINE, both, wait_until},
+    waiting::{DEADLINE, both, bytes, id, wait_until},
 };
 
 /// Of a case: whatever is not given back is missed sooner or later.
@@ -78,16 +74,6 @@ impl Case {
 
 /// Sends that were begun.
 type Begun = Arc<AtomicUsize>;
-
-fn id(nth: usize) -> MessageId {
-    MessageId::new(nth as u64)
-}
-
-fn bytes(nth: usize, len: usize) -> Vec<u8> {
-    let mut bytes = vec![0; len];
-    payload::fill(id(nth), &mut bytes);
-    bytes
-}
 
 /// Loans, writes and sends message `nth`, and says when it begins to send.
 macro_rules! send {

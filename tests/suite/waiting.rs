@@ -133,11 +133,11 @@ pub(crate) fn wait_until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> 
 }
 
 /// Number `nth` of the messages of a case.
-fn id(nth: usize) -> MessageId {
+pub(crate) fn id(nth: usize) -> MessageId {
     MessageId::new(nth as u64)
 }
 
-fn bytes(nth: usize, len: usize) -> Vec<u8> {
+pub(crate) fn bytes(nth: usize, len: usize) -> Vec<u8> {
     let mut bytes = vec![0; len];
     payload::fill(id(nth), &mut bytes);
     bytes
