@@ -23,7 +23,8 @@ pub use share::Share;
 
 use super::{
     HostError, Observation, PortId,
-    message::{Memory, Payload, Wanted},
+    loan::Wanted,
+    message::{Memory, Payload},
     open::{self, Obtain},
     version,
 };

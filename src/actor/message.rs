@@ -1,4 +1,4 @@
-//! How each kind of message is loaned, received and read.
+//! What each kind of message is loaned, received and read with.
 //!
 //! iceoryx2 has one set of methods for slices and another one for single values;
 //! [`Payload`] is what they have in common.
@@ -8,16 +8,12 @@ use std::fmt::Debug;
 use iceoryx2::prelude::*;
 
 use super::{
-    Observation,
     element::{Element, Header, Value},
+    loan::{self, Loan, Wanted, loan_slice, loan_value},
     open::{end, obtain_as},
     version::{self, Sendable},
 };
-use crate::{
-    model::SHORTEST_IMPOSSIBLE,
-    payload::{self, MessageId},
-    scenario::{LoanForm, OpenMode, PayloadType, Strategy},
-};
+use crate::scenario::{LoanForm, OpenMode, PayloadType, Strategy};
 
 /// What a port is created with, as far as its payload decides how.
 #[derive(Debug, Clone, Copy)]
@@ -27,22 +23,6 @@ pub struct Memory {
     /// `initial_max_slice_len`, in elements.
     pub hint: usize,
 }
-
-/// What a loan is to look like.
-#[derive(Debug, Clone, Copy)]
-pub struct Wanted {
-    /// Whose bytes to write.
-    pub id: MessageId,
-    /// In elements.
-    pub len: usize,
-    /// How to loan and write.
-    pub form: LoanForm,
-    /// Of the first byte of the payload.
-    pub alignment: usize,
-}
-
-/// What a loan turned out to be, and the loan if it can be used.
-pub type Loan<T> = (Option<T>, Observation);
 
 /// A request or a response: a slice `[E]`, or a single [`Value`].
 pub trait Payload: Sendable + Debug + 'static {
@@ -158,143 +138,6 @@ pub trait Payload: Sendable + Debug + 'static {
 pub(super) fn is_misaligned<P: Payload + ?Sized>(payload: &P, alignment: usize) -> bool {
     let bytes = payload.bytes();
     !bytes.as_ptr().addr().is_multiple_of(alignment.max(P::alignment()))
-}
-
-fn refused<T>(error: impl Debug) -> Loan<T> {
-    (None, Observation::Refused(format!("{error:?}")))
-}
-
-/// A loan of another length than asked for, or of one no machine has, is not touched: the
-/// observation says what was wrong with it, and nothing is kept.
-fn is_sane(len: usize, wanted: Wanted) -> bool {
-    len == wanted.len && len < SHORTEST_IMPOSSIBLE
-}
-
-fn insane<T>(len: usize) -> Loan<T> {
-    let observation = Observation::Loaned {
-        len,
-        not_default: None,
-        mismatch: None,
-        misaligned: false,
-        used_header: false,
-    };
-    (None, observation)
-}
-
-/// A written loan as it reads back, with the identity in its user header as well.
-fn written<P: Payload + ?Sized, T>(
-    mut loan: T,
-    payload: impl Fn(&T) -> &P,
-    header: impl Fn(&mut T) -> &mut P::Header,
-    not_default: Option<usize>,
-    wanted: Wanted,
-) -> Loan<T> {
-    let before = std::mem::replace(header(&mut loan), P::Header::seal(wanted.id));
-    let read = payload(&loan);
-    let observation = Observation::Loaned {
-        len: read.elements(),
-        not_default,
-        mismatch: payload::check(wanted.id, read.bytes()).err(),
-        misaligned: is_misaligned(read, wanted.alignment),
-        used_header: before != P::Header::default(),
-    };
-    (Some(loan), observation)
-}
-
-/// Writes over what must be all default and reports the first element that is not.
-fn overwrite<P: Payload + ?Sized>(payload: &mut P, id: MessageId) -> Option<usize> {
-    let not_default = payload.first_not_default();
-    payload::fill(id, payload.bytes_mut());
-    not_default
-}
-
-/// Element `index` of a message.
-fn element<E: Element>(id: MessageId, index: usize) -> E {
-    let mut element = E::zeroed();
-    let size = size_of::<E>();
-    for (i, byte) in bytemuck::bytes_of_mut(&mut element).iter_mut().enumerate() {
-        *byte = payload::byte_at(id, index * size + i);
-    }
-    element
-}
-
-/// The first elements of a message.
-fn elements<E: Element>(id: MessageId, len: usize) -> Vec<E> {
-    let mut elements = vec![E::zeroed(); len];
-    payload::fill(id, bytemuck::cast_slice_mut(&mut elements));
-    elements
-}
-
-/// Loans a slice as the form demands. Requests and responses have the same methods and
-/// no trait in common.
-macro_rules! loan_slice {
-    ($from:expr, $wanted:expr, $read:path) => {{
-        let wanted: Wanted = $wanted;
-        match wanted.form {
-            LoanForm::Default => match $from.loan_slice(wanted.len) {
-                Err(error) => refused(error),
-                Ok(mut loan) => {
-                    let len = loan.payload().len();
-                    if !is_sane(len, wanted) {
-                        return insane(len);
-                    }
-                    let not_default = overwrite(loan.payload_mut(), wanted.id);
-                    written(loan, $read, |loan| loan.user_header_mut(), not_default, wanted)
-                }
-            },
-            LoanForm::WriteFromFn | LoanForm::WriteFromSlice | LoanForm::AfterUnwritten => {
-                let unwritten = wanted.form == LoanForm::AfterUnwritten;
-                let first = unwritten.then(|| $from.loan_slice_uninit(wanted.len).map(drop));
-                if let Some(Err(error)) = first {
-                    return refused(error);
-                }
-                match $from.loan_slice_uninit(wanted.len) {
-                    Err(error) => refused(error),
-                    Ok(loan) => {
-                        let len = loan.payload().len();
-                        if !is_sane(len, wanted) {
-                            return insane(len);
-                        }
-                        let loan = if wanted.form == LoanForm::WriteFromFn {
-                            loan.write_from_fn(|index| element(wanted.id, index))
-                        } else {
-                            loan.write_from_slice(&elements(wanted.id, len))
-                        };
-                        written(loan, $read, |loan| loan.user_header_mut(), None, wanted)
-                    }
-                }
-            }
-        }
-    }};
-}
-
-/// Loans a single value as the form demands.
-macro_rules! loan_value {
-    ($from:expr, $wanted:expr, $read:path) => {{
-        let wanted: Wanted = $wanted;
-        match wanted.form {
-            LoanForm::Default => match $from.loan() {
-                Err(error) => refused(error),
-                Ok(mut loan) => {
-                    let not_default = overwrite(loan.payload_mut(), wanted.id);
-                    written(loan, $read, |loan| loan.user_header_mut(), not_default, wanted)
-                }
-            },
-            LoanForm::WriteFromFn | LoanForm::WriteFromSlice | LoanForm::AfterUnwritten => {
-                let unwritten = wanted.form == LoanForm::AfterUnwritten;
-                if let Some(Err(error)) = unwritten.then(|| $from.loan_uninit().map(drop)) {
-                    return refused(error);
-                }
-                match $from.loan_uninit() {
-                    Err(error) => refused(error),
-                    Ok(loan) => {
-                        let loan = loan.write_payload(element(wanted.id, 0));
-                        written(loan, $read, |loan| loan.user_header_mut(), None, wanted)
-                    }
-                }
-            }
-        }
-    }};
 }
 
 /// What reads the same for slices and values.

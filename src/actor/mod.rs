@@ -12,6 +12,7 @@ pub mod death;
 mod describe;
 pub mod element;
 pub mod iox;
+pub mod loan;
 pub mod message;
 mod observation;
 mod open;

@@ -12,12 +12,7 @@ use iceoryx2::prelude::*;
 
 use super::{EndOnPanic, Event, Gate, Patience, Setting, Share, Who, join, memory_of, wanted};
 use crate::{
-    actor::{
-        Observation, PortId, arrival,
-        message::{Payload, Wanted},
-        open::Obtain,
-        version,
-    },
+    actor::{Observation, PortId, arrival, loan::Wanted, message::Payload, open::Obtain, version},
     payload::MessageId,
     scenario::{Concurrent, concurrent::WINDOW},
 };
