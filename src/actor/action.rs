@@ -24,11 +24,6 @@ impl fmt::Display for Key {
     }
 }
 
-#[allow(clippy::trivially_copy_pass_by_ref)] // serde passes references
-fn is_false(flag: &bool) -> bool {
-    !flag
-}
-
 /// A step with its indices resolved. Keys in fields called `new` name what the
 /// action creates.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, strum::EnumDiscriminants)]
@@ -77,7 +72,7 @@ pub enum Action {
         doing: Box<Action>,
         at: Moment,
         spares: Spares,
-        #[serde(default, skip_serializing_if = "is_false")]
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         contested: bool,
     },
     CreateClient {

@@ -98,11 +98,6 @@ impl fmt::Display for ListedPort {
     }
 }
 
-#[allow(clippy::trivially_copy_pass_by_ref)] // serde passes references
-fn is_false(flag: &bool) -> bool {
-    !flag
-}
-
 /// What an action returned.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -133,7 +128,7 @@ pub enum Observation {
         /// Whether it begins at an address that is no multiple of its alignment.
         misaligned: bool,
         /// Whether its user header was something else than its default.
-        #[serde(default, skip_serializing_if = "is_false")]
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         used_header: bool,
     },
     /// A request was sent.
@@ -194,6 +189,14 @@ pub enum Observation {
     },
     /// It failed; the text is the error as `Debug` prints it.
     Refused(String),
+}
+
+impl Observation {
+    /// Whether this is a clean-up that says of each dead node whether it is gone, and of none both.
+    #[must_use]
+    pub fn accounts_for_the_dead(&self) -> bool {
+        matches!(self, Self::CleanedUp { dead, cleaned, left, .. } if cleaned + left <= *dead)
+    }
 }
 
 /// What two actions returned that were performed at the same time.

@@ -60,10 +60,11 @@ impl Run<'_> {
         let judged = if disconnects {
             let tolerated = self.model.quirks().get(&Switch::ShortCleanUpStops).copied();
             shortage::judge_disconnected(action, &prediction, &observation, tolerated)
-        } else if missed.is_some() {
-            let known = || self.model.looks_corrupted(action, &observation).map(Judged::Sighted);
-            shortage::judge_short(action, &prediction, &observation)
-                .or_else(|breach| known().ok_or(breach))
+        } else if let Some(missed) = &missed {
+            shortage::judge_short(action, &prediction, &observation).or_else(|breach| {
+                let known = self.model.looks_corrupted(action, &observation, missed.what);
+                known.map(Judged::Sighted).ok_or(breach)
+            })
         } else {
             judge::judge(action, &prediction, &observation)
         };

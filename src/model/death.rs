@@ -44,7 +44,7 @@ fn put_back<T>(queue: &mut VecDeque<T>, before: VecDeque<T>, id: impl Fn(&T) -> 
 pub(crate) struct Doom {
     pub(crate) at: Moment,
     pub(crate) by: Nth,
-    /// Who cleans up has tried to before, if the step is a clean-up.
+    /// If the step is a clean-up: who cleans up has tried to before.
     pub(crate) contested: bool,
 }
 
@@ -66,7 +66,7 @@ impl Model {
             Action::Kill { victim: before, .. } => [victim, before],
             _ => [victim; 2],
         };
-        match self.witness_of(&dead, by) {
+        match self.survivor_of(&dead, by) {
             Some(witness) if is_possible && !is_steered() => {
                 // Whether there is such a moment only those know who trace them.
                 let spares = Spares {
@@ -105,8 +105,8 @@ impl Model {
         }
     }
 
-    /// One of those who are there and not dead.
-    pub(super) fn witness_of(&self, dead: &[Key], by: Nth) -> Option<Key> {
+    /// One of those who are there and not dead, counted without these.
+    pub(super) fn survivor_of(&self, dead: &[Key], by: Nth) -> Option<Key> {
         let can = |key: &Key| !dead.contains(key) && !self.dead.contains(key);
         let others = self.participants.iter().filter(|(key, other)| other.present && can(key));
         let others: Vec<Key> = others.map(|(key, _)| *key).collect();

@@ -132,7 +132,7 @@ pub enum Switch {
     /// Nobody runs short of anything when the first node of a domain is created: there would never
     /// be another one.
     ShortFirstNodeBlocksDomain,
-    /// Whoever runs short of something when they open a service may be told that it is corrupted.
+    /// Whoever has no descriptor left when they open a service may be told that it is corrupted.
     ShortServiceLooksCorrupted,
     /// A port that has grown may be listed with the length it began with.
     ListedLengthIgnoresGrowth,

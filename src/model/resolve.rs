@@ -3,7 +3,7 @@
 
 use litemap::LiteMap;
 
-use super::{LONGEST_AFFORDABLE, Model, Participant, Switch};
+use super::{LONGEST_AFFORDABLE, Model, Switch};
 use crate::{
     actor::{Action, Key, version},
     payload::MessageId,
@@ -65,19 +65,16 @@ impl Model {
             }
             Step::Kill { participant, by } => {
                 let victim = self.participant(participant).filter(|_| self.can_kill)?;
-                Action::Kill { victim, witness: self.witness_of(&[victim], by)? }
+                Action::Kill { victim, witness: self.survivor_of(&[victim], by)? }
             }
             Step::Die { participant } => {
-                let is_alive =
-                    |(key, other): &(&Key, &Participant)| other.present && !self.dead.contains(key);
-                let alive: Vec<_> = self.participants.iter().filter(is_alive).collect();
-                let victim = *alive[modulo(participant, alive.len())?].0;
-                self.witness_of(&[victim], 0).filter(|_| self.can_kill)?;
+                let victim = self.survivor_of(&[], participant).filter(|_| self.can_kill)?;
+                self.survivor_of(&[victim], 0)?;
                 Action::Die { victim }
             }
             Step::CleanUp { by } => {
                 let victim = *self.dead.first()?;
-                Action::Kill { victim, witness: self.witness_of(&[victim], by)? }
+                Action::Kill { victim, witness: self.survivor_of(&[victim], by)? }
             }
             // It says how the next one is performed, see `killed_amid` and `resolve_both`.
             Step::KillAmid { .. } | Step::HoldAmid { .. } | Step::RunShort { .. } => return None,

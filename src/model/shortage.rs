@@ -51,15 +51,17 @@ impl Model {
         }
     }
 
-    /// The known quirk that lets a service look corrupted to whoever is short, if it did.
+    /// The known quirk that lets a service look corrupted to whoever is short of a descriptor, if
+    /// it did.
     pub(crate) fn looks_corrupted(
         &self,
         action: &Action,
         observation: &Observation,
+        missing: Missing,
     ) -> Option<Switch> {
         let quirk = Switch::ShortServiceLooksCorrupted;
-        match (action, observation) {
-            (Action::Join { .. }, Observation::Refused(error))
+        match (action, observation, missing) {
+            (Action::Join { .. }, Observation::Refused(error), Missing::Descriptor)
                 if names(error, "ServiceInCorruptedState") =>
             {
                 self.quirks.contains(quirk).then_some(quirk)
@@ -149,8 +151,8 @@ pub(crate) fn judge_disconnected(
         Observation::Received(_) | Observation::Refused(_) => {
             judge_short(action, prediction, observation)
         }
-        Observation::CleanedUp { dead, cleaned, left, .. }
-            if *left > 0 && cleaned + left > *dead =>
+        Observation::CleanedUp { left, .. }
+            if *left > 0 && !observation.accounts_for_the_dead() =>
         {
             miscounts.map(Judged::Sighted).ok_or_else(|| Breach {
                 promise: Promise::DeadNodeIsCleanedUp,
@@ -237,15 +239,15 @@ mod tests {
         let observed = refused("RequestResponseOpenError(ServiceInCorruptedState)");
         let breach = judge_short(&join, &must(Promise::NodeLimit, Expected::Done), &observed);
         assert!(breach.is_err_and(|breach| breach.promise == Promise::CreateAndOpen));
-        let known = |quirks: &[Switch], action: &Action, observed: &Observation| {
-            let quirks = quirks.iter().copied().collect();
-            Model::new(Settings::default(), quirks).looks_corrupted(action, observed)
-        };
-        assert_eq!(known(&[quirk], &join, &observed), Some(quirk));
-        assert_eq!(known(&[], &join, &observed), None);
-        assert_eq!(known(&[quirk], &join, &refused("HangsInCreation")), None);
+        let [with, without] = [vec![quirk], Vec::new()]
+            .map(|quirks| Model::new(Settings::default(), quirks.into_iter().collect()));
+        let missing = Missing::Descriptor;
+        assert_eq!(with.looks_corrupted(&join, &observed, missing), Some(quirk));
+        assert_eq!(without.looks_corrupted(&join, &observed, missing), None);
+        assert_eq!(with.looks_corrupted(&join, &observed, Missing::Mapping), None);
+        assert_eq!(with.looks_corrupted(&join, &refused("HangsInCreation"), missing), None);
         let leave = Action::Leave { participant: new };
-        assert_eq!(known(&[quirk], &leave, &observed), None);
+        assert_eq!(with.looks_corrupted(&leave, &observed, missing), None);
     }
 
     #[test]

@@ -70,17 +70,21 @@ impl Host for ApartHost<'_> {
             if let Some(mut victim) = self.participants.remove(victim) {
                 let request = Request::Perform(action.clone());
                 let (deadline, interrupted) = (self.deadline, self.interrupted);
-                // It may find it done, to be done, or that somebody is at it.
-                let rival = || match **doing {
-                    Action::Kill { victim, .. } if *contested => {
-                        let cleans_up = Action::Kill { victim, witness: *witness };
-                        let request = Request::Perform(cleans_up);
-                        let rival = self.process_of(*witness)?;
-                        rival.ask(&request, deadline, interrupted).map(|_| ())
+                let mut rival = None;
+                let tries = || {
+                    if let Action::Kill { victim, .. } = **doing
+                        && *contested
+                    {
+                        let same = Action::Kill { victim, witness: *witness };
+                        rival = Some(self.perform(*witness, &same)?);
                     }
-                    _ => Ok(()),
+                    Ok(())
                 };
-                victim.die_amid(&request, *at, *spares, rival, deadline, interrupted)?;
+                victim.die_amid(&request, *at, *spares, tries, deadline, interrupted)?;
+                // It may find it done, to be done, or that somebody is at it.
+                if let Some(rival) = rival.filter(|seen| !seen.accounts_for_the_dead()) {
+                    return Ok(rival);
+                }
             }
             let cleans_up = Action::Kill { victim: *victim, witness: *witness };
             return self.perform(participant, &cleans_up);
