@@ -12,15 +12,12 @@ use std::{
     },
 };
 
-use iceoryx2::{
-    prelude::{AllocationStrategy, Node, NodeBuilder, ServiceName, ipc},
-    service::port_factory::request_response::PortFactory,
-};
-use iox2_gauntlet::{actor::config_file, payload, sandbox::Sandbox};
+use iceoryx2::prelude::{AllocationStrategy, Node, ipc};
+use iox2_gauntlet::sandbox::Sandbox;
 
 use crate::{
     across_processes::assert_nothing_left,
-    waiting::{DEADLINE, both, bytes, id, wait_until},
+    waiting::{DEADLINE, Service, assert_arrived, both, open, wait_until, written},
 };
 
 /// Of a case: whatever is not given back is missed sooner or later.
@@ -28,8 +25,6 @@ const ROUNDS: usize = 5;
 
 const STRATEGIES: [AllocationStrategy; 3] =
     [AllocationStrategy::Static, AllocationStrategy::BestFit, AllocationStrategy::PowerOfTwo];
-
-type Service = PortFactory<ipc::Service, [u8], u64, [u8], u64>;
 
 #[derive(Debug, Clone)]
 struct Case {
@@ -43,22 +38,7 @@ struct Case {
 
 impl Case {
     fn open(&self) -> (Node<ipc::Service>, Service) {
-        let config = config_file::load(&self.config).unwrap().config;
-        let node = NodeBuilder::new().config(&config).create::<ipc::Service>().unwrap();
-        let service = node
-            .service_builder(&ServiceName::new("returning").unwrap())
-            .request_response::<[u8], [u8]>()
-            .request_user_header::<u64>()
-            .response_user_header::<u64>()
-            .enable_safe_overflow_for_requests(false)
-            .enable_safe_overflow_for_responses(false)
-            .enable_fire_and_forget_requests(true)
-            .max_active_requests_per_client(self.buffer)
-            .max_response_buffer_size(self.buffer)
-            .max_borrowed_responses_per_pending_response(self.held)
-            .open_or_create()
-            .unwrap();
-        (node, service)
+        open(&self.config, self.buffer, self.held)
     }
 
     /// What is held, what waits, and the one for which there is no room.
@@ -75,25 +55,13 @@ impl Case {
 /// Sends that were begun.
 type Begun = Arc<AtomicUsize>;
 
-/// Loans, writes and sends message `nth`, and says when it begins to send.
-macro_rules! send {
-    ($from:expr, $nth:expr, $len:expr, $begun:expr) => {{
-        let mut loan = $from.loan_slice_uninit($len).unwrap().write_from_slice(&bytes($nth, $len));
-        *loan.user_header_mut() = id($nth).seal();
-        $begun.store($nth + 1, Ordering::SeqCst);
-        loan.send().unwrap()
-    }};
-}
-
 /// Receives all messages of a round, the first ones to hold them until the sender waits for room.
 macro_rules! receive_round {
     ($from:expr, $case:expr, $round:expr, $begun:expr) => {{
         let first = $round * $case.messages();
         let next = |nth: usize| {
             let message = wait_until("a message", || $from.receive().unwrap());
-            assert_eq!(*message.user_header(), id(nth).seal(), "message {nth} is the next");
-            assert_eq!(message.payload().len(), $case.len(nth), "message {nth}");
-            payload::check(id(nth), message.payload()).unwrap();
+            assert_arrived(nth, $case.len(nth), *message.user_header(), message.payload());
             message
         };
         let held: Vec<_> = (first..first + $case.held).map(next).collect();
@@ -135,7 +103,9 @@ fn responses_may_be_given_back_all_at_once() {
                 ready.send(()).unwrap();
                 let active = wait_until("a request", || server.receive().unwrap());
                 for nth in 0..ROUNDS * answering.messages() {
-                    send!(active, nth, answering.len(nth), by_server);
+                    let response = written!(active, nth, answering.len(nth));
+                    by_server.store(nth + 1, Ordering::SeqCst);
+                    response.send().unwrap();
                     if (nth + 1).is_multiple_of(answering.messages()) {
                         is_over.recv_timeout(DEADLINE).expect("the end of a round");
                     }
@@ -186,7 +156,9 @@ fn requests_may_be_given_back_all_at_once() {
                 present.send(()).unwrap();
                 is_ready.recv_timeout(DEADLINE).unwrap();
                 for nth in 0..ROUNDS * asking.messages() {
-                    drop(send!(client, nth, asking.len(nth), by_client));
+                    let request = written!(client, nth, asking.len(nth));
+                    by_client.store(nth + 1, Ordering::SeqCst);
+                    drop(request.send().unwrap());
                     if (nth + 1).is_multiple_of(asking.messages()) {
                         is_over.recv_timeout(DEADLINE).expect("the end of a round");
                     }

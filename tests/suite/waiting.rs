@@ -39,7 +39,10 @@ const CASES: u32 = 24;
 
 const LONGEST: usize = 5000;
 
-type Service = PortFactory<ipc::Service, [u8], u64, [u8], u64>;
+/// Responses that are held at a time.
+const HELD: usize = 2;
+
+pub(crate) type Service = PortFactory<ipc::Service, [u8], u64, [u8], u64>;
 
 /// What one side sends to the other.
 #[derive(Debug, Clone)]
@@ -101,8 +104,9 @@ struct Progress {
     returned: AtomicUsize,
 }
 
-/// The service and the node it lives in.
-fn open(config: &Path, traffic: &Traffic) -> (Node<ipc::Service>, Service) {
+/// A service without overflow, in which so many messages may wait and so many responses to a
+/// request may be held, and the node it lives in.
+pub(crate) fn open(config: &Path, buffer: usize, held: usize) -> (Node<ipc::Service>, Service) {
     let config = config_file::load(config).unwrap().config;
     let node = NodeBuilder::new().config(&config).create::<ipc::Service>().unwrap();
     let service = node
@@ -113,9 +117,9 @@ fn open(config: &Path, traffic: &Traffic) -> (Node<ipc::Service>, Service) {
         .enable_safe_overflow_for_requests(false)
         .enable_safe_overflow_for_responses(false)
         .enable_fire_and_forget_requests(true)
-        .max_active_requests_per_client(traffic.buffer)
-        .max_response_buffer_size(traffic.buffer)
-        .max_borrowed_responses_per_pending_response(2)
+        .max_active_requests_per_client(buffer)
+        .max_response_buffer_size(buffer)
+        .max_borrowed_responses_per_pending_response(held)
         .open_or_create()
         .unwrap();
     (node, service)
@@ -143,9 +147,22 @@ pub(crate) fn bytes(nth: usize, len: usize) -> Vec<u8> {
     bytes
 }
 
-fn assert_arrived(traffic: &Traffic, nth: usize, header: u64, payload: &[u8]) {
+/// Loans message `nth` of this length from a client or an active request, and writes it.
+macro_rules! written {
+    ($from:expr, $nth:expr, $len:expr) => {{
+        let bytes = $crate::waiting::bytes($nth, $len);
+        let mut loan = $from.loan_slice_uninit($len).unwrap().write_from_slice(&bytes);
+        *loan.user_header_mut() = $crate::waiting::id($nth).seal();
+        loan
+    }};
+}
+
+pub(crate) use written;
+
+/// Message `nth` of this length is what was received.
+pub(crate) fn assert_arrived(nth: usize, len: usize, header: u64, payload: &[u8]) {
     assert_eq!(header, id(nth).seal(), "message {nth} is the next");
-    assert_eq!(payload.len(), traffic.lens[nth], "message {nth}");
+    assert_eq!(payload.len(), len, "message {nth}");
     payload::check(id(nth), payload).unwrap_or_else(|e| panic!("message {nth}: {e}"));
 }
 
@@ -224,14 +241,12 @@ fn answering(
     over: mpsc::Sender<()>,
 ) -> impl FnOnce() + Send {
     move || {
-        let (_node, service) = open(&config, &traffic);
+        let (_node, service) = open(&config, traffic.buffer, HELD);
         let server = builder!(service.server_builder(), traffic).create().unwrap();
         ready.send(()).unwrap();
         let active = wait_until("a request", || server.receive().unwrap());
         for (nth, len) in traffic.lens.iter().enumerate() {
-            let mut response =
-                active.loan_slice_uninit(*len).unwrap().write_from_slice(&bytes(nth, *len));
-            *response.user_header_mut() = id(nth).seal();
+            let response = written!(active, nth, *len);
             progress.begun.store(nth + 1, Ordering::SeqCst);
             response.send().unwrap();
             progress.returned.store(nth + 1, Ordering::SeqCst);
@@ -258,7 +273,7 @@ fn asking(
     stays: bool,
 ) -> impl FnOnce() + Send {
     move || {
-        let (_node, service) = open(&config, &traffic);
+        let (_node, service) = open(&config, traffic.buffer, HELD);
         let client = service.client_builder().initial_max_slice_len(8).create().unwrap();
         ready.recv_timeout(DEADLINE).unwrap();
         let pending = client.loan_slice(8).unwrap().send().unwrap();
@@ -269,9 +284,9 @@ fn asking(
         for nth in 0..count {
             wait_until_full(&traffic, &progress, nth);
             let response = wait_until("a response", || pending.receive().unwrap());
-            assert_arrived(&traffic, nth, *response.user_header(), response.payload());
+            assert_arrived(nth, traffic.lens[nth], *response.user_header(), response.payload());
             if let Some((nth, before)) = before.replace((nth, response)) {
-                assert_arrived(&traffic, nth, *before.user_header(), before.payload());
+                assert_arrived(nth, traffic.lens[nth], *before.user_header(), before.payload());
             }
         }
         wait_until_full(&traffic, &progress, count);
@@ -292,14 +307,12 @@ fn telling(
     over: mpsc::Receiver<()>,
 ) -> impl FnOnce() + Send {
     move || {
-        let (_node, service) = open(&config, &traffic);
+        let (_node, service) = open(&config, traffic.buffer, HELD);
         let client = builder!(service.client_builder(), traffic).create().unwrap();
         present.send(()).unwrap();
         ready.recv_timeout(DEADLINE).unwrap();
         for (nth, len) in traffic.lens.iter().enumerate() {
-            let mut request =
-                client.loan_slice_uninit(*len).unwrap().write_from_slice(&bytes(nth, *len));
-            *request.user_header_mut() = id(nth).seal();
+            let request = written!(client, nth, *len);
             progress.begun.store(nth + 1, Ordering::SeqCst);
             drop(request.send().unwrap());
             progress.returned.store(nth + 1, Ordering::SeqCst);
@@ -319,7 +332,7 @@ fn listening(
     count: usize,
 ) -> impl FnOnce() + Send {
     move || {
-        let (_node, service) = open(&config, &traffic);
+        let (_node, service) = open(&config, traffic.buffer, HELD);
         let server = service.server_builder().create().unwrap();
         // Nobody waits for a server that has not yet looked for its clients.
         present.recv_timeout(DEADLINE).unwrap();
@@ -328,7 +341,7 @@ fn listening(
         for nth in 0..count {
             wait_until_full(&traffic, &progress, nth);
             let request = wait_until("a request", || server.receive().unwrap());
-            assert_arrived(&traffic, nth, *request.user_header(), request.payload());
+            assert_arrived(nth, traffic.lens[nth], *request.user_header(), request.payload());
         }
         wait_until_full(&traffic, &progress, count);
         drop(server);
@@ -409,7 +422,7 @@ fn what_finds_no_room_is_lost_to_a_server_that_has_not_looked_yet() {
         let server = {
             let (config, traffic) = (config.clone(), traffic.clone());
             move || {
-                let (_node, service) = open(&config, &traffic);
+                let (_node, service) = open(&config, traffic.buffer, HELD);
                 let server = service.server_builder().create().unwrap();
                 ready.send(()).unwrap();
                 let told = is_sent.recv_timeout(DEADLINE).expect("the client waits for room");
@@ -417,7 +430,12 @@ fn what_finds_no_room_is_lost_to_a_server_that_has_not_looked_yet() {
                 assert_eq!(told, (0..SENT).map(kept).collect::<Vec<_>>(), "servers reached");
                 let mut arrived = 0;
                 while let Some(request) = server.receive().unwrap() {
-                    assert_arrived(&traffic, arrived, *request.user_header(), request.payload());
+                    assert_arrived(
+                        arrived,
+                        traffic.lens[arrived],
+                        *request.user_header(),
+                        request.payload(),
+                    );
                     arrived += 1;
                 }
                 assert_eq!(arrived, traffic.buffer, "of {SENT}");
@@ -425,15 +443,13 @@ fn what_finds_no_room_is_lost_to_a_server_that_has_not_looked_yet() {
             }
         };
         let client = move || {
-            let (_node, service) = open(&config, &traffic);
+            let (_node, service) = open(&config, traffic.buffer, HELD);
             // A server that finds the client at its creation has looked.
             is_ready.recv_timeout(DEADLINE).unwrap();
             let client = service.client_builder().initial_max_slice_len(8).create().unwrap();
             let mut told = Vec::new();
             for (nth, len) in traffic.lens.iter().enumerate() {
-                let mut request =
-                    client.loan_slice_uninit(*len).unwrap().write_from_slice(&bytes(nth, *len));
-                *request.user_header_mut() = id(nth).seal();
+                let request = written!(client, nth, *len);
                 told.push(request.send().unwrap().number_of_server_connections());
             }
             sent.send(told).unwrap();
