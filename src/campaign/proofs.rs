@@ -82,6 +82,16 @@ impl OnFile<'_> {
     }
 }
 
+/// The layouts in which a fixture is replayed: who is alone is so in either, and who is killed, held
+/// or short has a process of their own, or is not.
+fn layouts_of(scenario: &Scenario) -> impl Iterator<Item = Layout> {
+    let suited = Venue::suited_to(scenario, Variant::Ipc).layout;
+    let has_company = scenario.has_company();
+    let is_wanted =
+        move |layout: &Layout| *layout == suited || *layout == Layout::Apart && has_company;
+    [Layout::Together, Layout::Apart].into_iter().filter(is_wanted)
+}
+
 impl Campaign<'_> {
     /// Runs the proofs of all quirks and all fixtures, several at once: proofs that hang only
     /// wait. Says which of the quirks of this release still show.
@@ -92,13 +102,7 @@ impl Campaign<'_> {
         let (known, fixtures) = (Quirk::known()?, fixtures()?);
         let proofs = known.iter().filter(|_| !self.plan.strict).map(OnFile::Proof);
         let fixtures = fixtures.iter().flat_map(|(name, scenario)| {
-            // Who is alone is so in either; who is killed or held has a process, or is not.
-            let suited = Venue::suited_to(scenario, Variant::Ipc).layout;
-            let is_wanted = move |other: &Layout| {
-                suited == *other || *other == Layout::Apart && scenario.has_company()
-            };
-            let layouts = [Layout::Together, Layout::Apart].into_iter().filter(is_wanted);
-            layouts.map(move |layout| OnFile::Fixture(name, scenario, layout))
+            layouts_of(scenario).map(move |layout| OnFile::Fixture(name, scenario, layout))
         });
         let on_file: Vec<_> = proofs.chain(fixtures).collect();
         let begin = || Ok((self.new_runner(), self.new_runner().with_deadline(PROOF_DEADLINE)));
@@ -146,5 +150,23 @@ impl Campaign<'_> {
         let case = Case::saved(&quirk.scenario, venue);
         self.record(runner, case, "proofs of quirks", &origin, judgement)?;
         Ok(None)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scenario::{OpenMode, Step};
+
+    #[test]
+    fn a_fixture_is_replayed_wherever_it_can_be_what_it_is() {
+        let join = Step::Join { how: OpenMode::OpenOrCreate, require: None };
+        let layouts = |steps: &[Step]| -> Vec<Layout> {
+            layouts_of(&Scenario::of_steps(steps.to_vec())).collect()
+        };
+        assert_eq!(layouts(&[join]), [Layout::Together]);
+        assert_eq!(layouts(&[join, join]), [Layout::Together, Layout::Apart]);
+        assert_eq!(layouts(&[join, join, Step::Die { participant: 0 }]), [Layout::Apart]);
+        assert_eq!(layouts(&[Step::RunShort { after: 0 }, join]), [Layout::Apart]);
     }
 }

@@ -132,8 +132,10 @@ fn however_somebody_cleans_up_they_find_all_the_dead() {
     {
         let service = Settings { clean_up, ..several.service.clone() };
         let scenario = Scenario { service, ..several.clone() };
-        let judgement = runner.judge(&scenario, Layout::Apart, false).unwrap();
+        let judgement = runner.judge(&scenario, Layout::Apart, true).unwrap();
         assert_eq!(judgement.outcome.end, End::Kept, "{clean_up:?}");
+        let died = judgement.trace.iter().filter(|step| step.action.ends_with("is killed"));
+        assert_eq!(died.count(), 3, "{clean_up:?}");
         assert!(judgement.outcome.checks.contains_key(&Promise::DeadNodeIsCleanedUp));
     }
 }
