@@ -11,8 +11,8 @@ use crate::{
     waiting::DEADLINE,
 };
 
-/// How often each of two comes and goes.
-const TURNS: usize = 150;
+/// How often each of two comes and goes: an `open_or_create` that gives up is met in most runs.
+const TURNS: usize = 1500;
 
 /// "Defines the time how long the process will wait until an entity, that shares inter-process
 /// resources with others, is opened or created" (`Global::creation_timeout`): who opens or creates
