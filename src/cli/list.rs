@@ -72,7 +72,7 @@ pub(super) fn list(arguments: &ListArguments) -> anyhow::Result<Exit> {
         table.add_row([
             quirk.id.as_str(),
             quirk.promise.id(),
-            &quirk.versions.to_string(),
+            &quirk.releases(),
             if quirk.affects(&version) { "yes" } else { "no" },
             &quirk.severity.to_string(),
             &quirk.sentence,
@@ -137,7 +137,7 @@ fn quirks_as_markdown(quirks: &[Quirk]) -> String {
             "| `{}` | `{}` | `{}` | {} | {} | {}{upstream} |\n",
             quirk.id,
             quirk.promise,
-            quirk.versions,
+            quirk.releases(),
             ran.join(", "),
             quirk.severity,
             quirk.sentence.trim().replace('\n', " "),

@@ -261,8 +261,8 @@ pub struct Quirk {
     pub id: String,
     /// The promise the proof breaks.
     pub promise: Promise,
-    /// Affected releases.
-    pub versions: VersionReq,
+    /// Affected releases: those that match one of these.
+    pub versions: Vec<VersionReq>,
     /// Releases on which the proof was run and seen to break or keep the promise.
     pub ran: Vec<Version>,
     /// What it does.
@@ -299,7 +299,14 @@ impl Quirk {
     /// leads to.
     #[must_use]
     pub fn affects(&self, version: &Version) -> bool {
-        self.versions.matches(&Version::new(version.major, version.minor, version.patch))
+        let release = Version::new(version.major, version.minor, version.patch);
+        self.versions.iter().any(|versions| versions.matches(&release))
+    }
+
+    /// The affected releases, for a person.
+    #[must_use]
+    pub fn releases(&self) -> String {
+        self.versions.iter().map(ToString::to_string).collect::<Vec<_>>().join(" or ")
     }
 
     /// Parses a quirk file; `path` gives the id and the place in messages.
@@ -335,6 +342,17 @@ mod tests {
     use crate::scenario::Concurrent;
 
     #[test]
+    fn releases_in_between_are_not_affected() {
+        let path = Path::new("half-gone-node-stays.toml");
+        let text = FILES.get_file(path).and_then(|file| file.contents_utf8()).unwrap();
+        let quirk = Quirk::parse(text, path).unwrap();
+        let affected = ["0.7.0", "0.9.0", "0.9.1", "0.9.3", "0.10.0", "0.10.0-rc.1"]
+            .map(|version| quirk.affects(&version.parse().unwrap()));
+        assert_eq!(affected, [true, true, false, false, true, true]);
+        assert_eq!(quirk.releases(), ">=0.7.0, <0.9.1 or =0.10.0");
+    }
+
+    #[test]
     fn nobody_visits_as_is_known_to_crash_or_to_be_refused() {
         let concurrent = Some(Concurrent { visits: 1, visitors: 3, ..Concurrent::default() });
         let scenario = Scenario { concurrent, ..Scenario::of_steps(Vec::new()) };
@@ -346,6 +364,7 @@ mod tests {
         assert_eq!(visitors(&[Switch::SharedNodeMixesServices]), Some((1, 1)));
         assert_eq!(visitors(&[Switch::OpeningAtOnceIsRefused]), Some((0, 3)));
     }
+
     #[test]
     fn limits_of_zero_are_steered_around_only_where_somebody_creates_the_service() {
         let zeros = Settings { max_loaned_requests: 0, ..Settings::default() };
