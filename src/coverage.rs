@@ -324,7 +324,7 @@ fn occasions_in_order(promise: Promise) -> Vec<Occasion> {
             let moving = K::iter().filter(|kind| !quiet.contains(kind));
             return moving.map(Occasion::Step).collect();
         }
-        P::UnusedMemoryIsReleased | P::FilesStayInTheDomain => {
+        P::UnusedMemoryIsReleased | P::FilesStayInTheDomain | P::DataIsWrittenByItsPort => {
             return vec![Occasion::Whole(Whole::MappedMemory)];
         }
         P::ServiceEndsWithItsUsers | P::ServicesAreToldApart => {

@@ -392,6 +392,7 @@ impl Run<'_> {
         let steps = full_load::steps(&settings, clients, servers, waiting, loans, len);
         self.load(&steps, &mut actions)?;
         self.check_domain(Position::FullLoad(actions))?;
+        self.check_exposure(Position::FullLoad(actions))?;
         self.check_mapped_objects(Position::FullLoad(actions))
     }
 

@@ -27,6 +27,7 @@ use crate::{
     payload::{self, MessageId},
     sandbox::{
         census,
+        exposure::Exposure,
         strangers::{self, Names},
     },
     scenario::{Concurrent, OWN_SUFFIX, OpenMode, Payloads, Settings, SettingsVia},
@@ -449,6 +450,13 @@ where
         let names =
             Names { prefix: &prefix, suffix: self.settings.own_suffixes.then_some(OWN_SUFFIX) };
         Ok(strangers::strange_files(names, &root(&self.config), &root(&Config::default()))?)
+    }
+
+    fn exposure(&mut self) -> Result<Option<Exposure>, HostError> {
+        let global = &self.config.global;
+        let suffix = global.service.data_segment_suffix.to_string();
+        let root = PathBuf::from(global.root_path().to_string());
+        Ok(Exposure::of_domain(&global.prefix.to_string(), &root, &suffix)?)
     }
 
     fn open_aside(&mut self) {

@@ -27,7 +27,7 @@ pub mod version;
 
 use serde::{Deserialize, Serialize};
 
-use crate::scenario::Concurrent;
+use crate::{sandbox::exposure::Exposure, scenario::Concurrent};
 
 pub use action::{Action, ActionKind, Key};
 pub use observation::{
@@ -88,6 +88,15 @@ pub trait Host {
     /// # Errors
     /// If the answer did not arrive.
     fn strange_files(&mut self) -> Result<Option<Vec<String>>, HostError> {
+        Ok(None)
+    }
+
+    /// What can be written in the domain, by all processes of the participants; `None` where the
+    /// host cannot tell or there are no files at all.
+    ///
+    /// # Errors
+    /// If the answer did not arrive.
+    fn exposure(&mut self) -> Result<Option<Exposure>, HostError> {
         Ok(None)
     }
 

@@ -21,7 +21,7 @@ use super::{
 use crate::{
     lockstep::{self, Observer, Outcome, Position},
     model::{Prediction, Switch},
-    sandbox::{Census, Domain},
+    sandbox::{Census, Domain, exposure::Exposure},
     scenario::{Concurrent, Scenario, Settings},
 };
 
@@ -67,6 +67,8 @@ pub enum Request {
     MappedObjects,
     /// Name the files that the domain must not have.
     StrangeFiles,
+    /// Tell what can be written in the domain.
+    Exposure,
     /// Look what there is once everything was dropped.
     Aftermath,
     /// Drop everything and take a census of the domain.
@@ -96,6 +98,8 @@ pub enum Reply {
     Mapped(usize),
     /// To [`Request::StrangeFiles`].
     Strange(Option<Vec<String>>),
+    /// To [`Request::Exposure`].
+    Exposed(Option<Exposure>),
     /// To [`Request::Aftermath`].
     Looked(Option<Aftermath>),
     /// To [`Request::Census`].
@@ -363,6 +367,7 @@ fn answer(
         Request::StrangeFiles => {
             Reply::Strange(host.as_mut().ok_or_else(nobody)?.0.strange_files()?)
         }
+        Request::Exposure => Reply::Exposed(host.as_mut().ok_or_else(nobody)?.0.exposure()?),
         Request::Aftermath => Reply::Looked(host.as_mut().ok_or_else(nobody)?.0.aftermath()?),
         Request::Census => {
             let (objects, domain) = host.take().ok_or_else(nobody)?;

@@ -29,6 +29,35 @@ impl Run<'_> {
         Ok(())
     }
 
+    /// Whoever receives may read what others loaned, and no more.
+    pub(super) fn check_exposure(&mut self, position: Position) -> Result<(), End> {
+        let action = || "look at what can be written".to_owned();
+        let stopped = |error| End::Stopped { position, action: action(), error };
+        let Some(exposure) = self.host.exposure().map_err(stopped)? else { return Ok(()) };
+        let promise = Promise::DataIsWrittenByItsPort;
+        let shared = exposure.written_by_others();
+        let broken = |expected: &str, observed: String| {
+            let breach = Breach { promise, expected: expected.to_owned(), observed };
+            Err(End::Broken { position, action: action(), breach })
+        };
+        if !exposure.writable_by_all.is_empty() {
+            return broken(
+                "files that not everybody may write",
+                exposure.writable_by_all.join(", "),
+            );
+        }
+        if !shared.is_empty() {
+            return broken(
+                "each data segment to be mapped to be written once",
+                format!("more often: {}", shared.join(", ")),
+            );
+        }
+        let in_flight = InFlight::from(self.model.messages_in_flight());
+        let step = Occasion::Whole(Whole::MappedMemory);
+        self.checks.note(Situation { step, strategy: None, in_flight }, Promises::of(&[promise]));
+        Ok(())
+    }
+
     /// All messages are small and new now: segments of earlier growths are unused.
     pub(super) fn check_mapped_objects(&mut self, position: Position) -> Result<(), End> {
         // In any of the states iceoryx2 may be in.

@@ -6,14 +6,17 @@ use std::{
     time::Duration,
 };
 
-use crate::actor::{
-    Action, Damage, Host, HostError, Key, Observation, Overlapped,
-    child::{Child, Executable},
-    overlap::Hold,
-    presence::Aftermath,
-    serve::{Reply, Request},
-    shortage::{Missed, Shortage},
-    tracee,
+use crate::{
+    actor::{
+        Action, Damage, Host, HostError, Key, Observation, Overlapped,
+        child::{Child, Executable},
+        overlap::Hold,
+        presence::Aftermath,
+        serve::{Reply, Request},
+        shortage::{Missed, Shortage},
+        tracee,
+    },
+    sandbox::exposure::Exposure,
 };
 
 /// One child process per participant.
@@ -133,6 +136,20 @@ impl Host for ApartHost<'_> {
             match child.ask(&Request::StrangeFiles, self.deadline, self.interrupted)? {
                 Reply::Strange(None) => {}
                 Reply::Strange(Some(names)) => all.get_or_insert_with(Vec::new).extend(names),
+                other => return Err(HostError::Harness(format!("unexpected reply {other:?}"))),
+            }
+        }
+        Ok(all)
+    }
+
+    fn exposure(&mut self) -> Result<Option<Exposure>, HostError> {
+        let mut all: Option<Exposure> = None;
+        // The others may not know the question.
+        for own in &self.own {
+            let Some(child) = self.participants.get_mut(own) else { continue };
+            match child.ask(&Request::Exposure, self.deadline, self.interrupted)? {
+                Reply::Exposed(None) => {}
+                Reply::Exposed(Some(one)) => all.get_or_insert_default().extend(one),
                 other => return Err(HostError::Harness(format!("unexpected reply {other:?}"))),
             }
         }

@@ -18,6 +18,7 @@
 
 pub mod census;
 pub mod clean;
+pub mod exposure;
 pub mod room;
 pub mod strangers;
 

@@ -11,7 +11,7 @@ use procfs::process::{FDTarget, Process};
 use super::{Owner, SHM_DIR, SandboxError, census::mapped_names};
 
 /// The file by which all nodes of a prefix and a release know each other: no key names it.
-const SHARED_BY_ALL_NODES: &str = "global_mgmt";
+pub(super) const SHARED_BY_ALL_NODES: &str = "global_mgmt";
 
 /// What the config says of the names of all files of a domain.
 #[derive(Debug, Clone, Copy)]
@@ -60,7 +60,7 @@ pub fn strange_files(
 }
 
 /// All files below a directory, as far as they are not gone by the time they are looked at.
-fn files_below(dir: &Path, files: &mut Vec<PathBuf>) {
+pub(super) fn files_below(dir: &Path, files: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
         let path = entry.path();
         if path.is_dir() {

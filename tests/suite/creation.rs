@@ -3,7 +3,9 @@
 
 use std::{fs, os::unix::fs::PermissionsExt as _, sync::Barrier, thread, time::Duration};
 
-use iceoryx2::prelude::{MessagingPattern, Node, Service, ServiceName, ipc, local};
+use iceoryx2::prelude::{
+    MessagingPattern, Node, Path, SemanticString as _, Service, ServiceName, ipc, local,
+};
 use iox2_gauntlet::sandbox::{Leftover, Sandbox};
 
 use crate::{
@@ -13,6 +15,12 @@ use crate::{
 
 /// How often each of two comes and goes: an `open_or_create` that gives up is met in most runs.
 const TURNS: usize = 1500;
+
+/// How often a domain is new.
+const ROUNDS: usize = 100;
+
+/// How many are there first.
+const STARTERS: usize = 6;
 
 /// "Defines the time how long the process will wait until an entity, that shares inter-process
 /// resources with others, is opened or created" (`Global::creation_timeout`): who opens or creates
@@ -44,6 +52,32 @@ fn who_opens_or_creates_outwaits_who_leaves_ipc() {
 #[test]
 fn who_opens_or_creates_outwaits_who_leaves_local() {
     who_opens_or_creates_outwaits_who_leaves::<local::Service>();
+}
+
+/// Who starts at the same time on a machine where nothing of iceoryx2 has been yet gets their node:
+/// whoever needs a directory makes it, or finds that somebody else just did.
+#[test]
+fn all_first_nodes_of_a_domain_are_created_at_once() {
+    let mut domain = Domain::new();
+    for round in 0..ROUNDS {
+        let root = format!("{}/{round}/deep/down/below/", domain.sandbox.root().display());
+        domain.config.global.set_root_path(&Path::new(root.as_bytes()).unwrap());
+        let start = Barrier::new(STARTERS);
+        let nodes: Vec<Node<ipc::Service>> = thread::scope(|scope| {
+            let starters = (0..STARTERS).map(|starter| {
+                let (domain, start) = (&domain, &start);
+                scope.spawn(move || {
+                    start.wait();
+                    domain.node(&format!("{starter} of round {round}"))
+                })
+            });
+            let starters: Vec<_> = starters.collect();
+            starters.into_iter().map(|starter| starter.join().unwrap()).collect()
+        });
+        drop(nodes);
+        fs::remove_dir_all(domain.sandbox.root().join(round.to_string())).unwrap();
+    }
+    domain.close();
 }
 
 /// A file its owner may still write is one that somebody has yet to complete: "Can be caused by a

@@ -7,7 +7,7 @@ use crate::{
     actor::{Action, Damage, Damaged, HostError, Observation},
     model::Promise,
     payload,
-    sandbox::SHM_DIR,
+    sandbox::{SHM_DIR, exposure::Exposure},
     scenario::LoanForm,
 };
 
@@ -62,6 +62,18 @@ pub(super) static ALL: &[Sabotage] = &[
         breaks: Promise::FilesStayInTheDomain,
         what: "a port that has grown names the files of its connections with the default prefix",
         trick: || Box::new(Misnamer),
+    },
+    Sabotage {
+        id: "receiver-maps-to-write",
+        breaks: Promise::DataIsWrittenByItsPort,
+        what: "whoever receives from a port that has grown may write its memory",
+        trick: || Box::new(Exposer { exposes: Exposes::ToReceiver }),
+    },
+    Sabotage {
+        id: "segment-is-open-to-everybody",
+        breaks: Promise::DataIsWrittenByItsPort,
+        what: "everybody may write the memory a port has grown into",
+        trick: || Box::new(Exposer { exposes: Exposes::ToEverybody }),
     },
     Sabotage {
         id: "outgrown-segments-stay-mapped",
@@ -145,6 +157,32 @@ impl Trick for Misnamer {
         let grown = ports.filter(|port| port.growths > 0).count();
         all.extend((0..grown).map(|n| format!("iox2_{n}.connection")));
         Ok(Some(all))
+    }
+}
+
+/// To whom the memory of ports that have grown is exposed.
+enum Exposes {
+    ToReceiver,
+    ToEverybody,
+}
+
+/// Exposes the memory of ports that have grown.
+struct Exposer {
+    exposes: Exposes,
+}
+
+impl Trick for Exposer {
+    fn exposure(&mut self, stage: &mut Stage<'_>) -> Result<Option<Exposure>, HostError> {
+        let Some(mut exposure) = stage.host.exposure()? else { return Ok(None) };
+        let mut ports = stage.scene.clients.values().chain(stage.scene.servers.values());
+        let has_grown = ports.any(|port| port.exists && port.growths > 0);
+        if let (true, Some(segment)) = (has_grown, exposure.written.last().cloned()) {
+            match self.exposes {
+                Exposes::ToReceiver => exposure.written.push(segment),
+                Exposes::ToEverybody => exposure.writable_by_all.push(segment),
+            }
+        }
+        Ok(Some(exposure))
     }
 }
 

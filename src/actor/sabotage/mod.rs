@@ -28,7 +28,7 @@ use super::{
 };
 use crate::{
     model::Promise,
-    sandbox::Domain,
+    sandbox::{Domain, exposure::Exposure},
     scenario::{Concurrent, Settings, generate::Family},
 };
 
@@ -134,6 +134,11 @@ trait Trick {
     /// Names the files that the domain must not have.
     fn strange_files(&mut self, stage: &mut Stage<'_>) -> Result<Option<Vec<String>>, HostError> {
         stage.host.strange_files()
+    }
+
+    /// Tells what can be written in the domain.
+    fn exposure(&mut self, stage: &mut Stage<'_>) -> Result<Option<Exposure>, HostError> {
+        stage.host.exposure()
     }
 }
 
@@ -290,6 +295,11 @@ impl Host for Saboteur {
     fn strange_files(&mut self) -> Result<Option<Vec<String>>, HostError> {
         let (trick, mut stage) = self.act(Key::default());
         trick.strange_files(&mut stage)
+    }
+
+    fn exposure(&mut self) -> Result<Option<Exposure>, HostError> {
+        let (trick, mut stage) = self.act(Key::default());
+        trick.exposure(&mut stage)
     }
 
     fn aftermath(&mut self) -> Result<Option<Aftermath>, HostError> {
