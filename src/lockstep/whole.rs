@@ -5,7 +5,7 @@ use super::{End, Occasion, Position, Run, Situation, Whole, sight};
 use crate::{
     coverage::InFlight,
     model::{
-        Model, MostMapped, Promise, Promises,
+        Model, MostMapped, Promise, Promises, Switch,
         judge::{self, Breach},
     },
 };
@@ -45,6 +45,11 @@ impl Run<'_> {
                 "files that not everybody may write",
                 exposure.writable_by_all.join(", "),
             );
+        }
+        let quirk = Switch::ReceiversMayWrite;
+        if !shared.is_empty() && self.model.quirks().contains(&quirk) {
+            sight(&mut self.sightings, [quirk]);
+            return Ok(());
         }
         if !shared.is_empty() {
             return broken(

@@ -152,6 +152,8 @@ pub enum Switch {
     /// No threads open the service and let it go all the time: some would be refused. So may be
     /// who comes while the last one leaves.
     OpeningAtOnceIsRefused,
+    /// Whoever receives may have the memory of messages mapped to be written.
+    ReceiversMayWrite,
 }
 
 impl Switch {
@@ -231,6 +233,7 @@ pub enum Severity {
     WrongReceiver,
     Loss,
     Leak,
+    Exposure,
     StuckLimit,
     Hang,
     WrongAnswer,
@@ -244,6 +247,7 @@ impl std::fmt::Display for Severity {
             Self::WrongReceiver => "data to the wrong receiver",
             Self::Loss => "loss",
             Self::Leak => "leak",
+            Self::Exposure => "exposed memory",
             Self::StuckLimit => "stuck limit",
             Self::Hang => "hang",
             Self::WrongAnswer => "wrong answer",

@@ -122,6 +122,15 @@ impl Model {
         if keeps && allowed.contains(&Expected::Nothing) && self.quirks.contains(quirk) {
             tolerated.push((quirk, Expected::Refused("ExceedsMaxBorrows")));
         }
+        // What is to be discarded of who is never forgotten ends a receive, again and again.
+        let quirk = Switch::GoneClientIsNeverForgotten;
+        if is_limited
+            && self.has_discarded(server)
+            && self.unreleased.contains_key(&server)
+            && self.quirks.contains(quirk)
+        {
+            tolerated.push((quirk, Expected::Nothing));
+        }
         Prediction { promise, allowed, tolerated }
     }
 
@@ -388,6 +397,7 @@ mod tests {
             assert_eq!(tolerated.contains(&Expected::Nothing), room == 1, "room for {room}");
         }
     }
+
     #[test]
     fn what_is_held_of_one_server_hides_nothing_of_another_one() {
         let read = [Step::ReceiveResponse { pending: 0 }, Step::DropPending { pending: 0 }];
@@ -399,6 +409,7 @@ mod tests {
         assert!(!tolerated.contains(&refused), "{tolerated:?}");
         assert!(!tolerated.contains(&Expected::Nothing), "{tolerated:?}");
     }
+
     #[test]
     fn what_was_sent_where_a_handler_would_have_had_it_fail_is_there() {
         let old = [&ASK[..], &answer(0), &[Step::DropPending { pending: 0 }], &ASK].concat();
@@ -408,5 +419,43 @@ mod tests {
             let (_, tolerated) = receive_of(backpressure, 1, &[&old, &answer(2)]);
             assert_eq!(tolerated.contains(&Expected::Nothing), may_lose, "{backpressure:?}");
         }
+    }
+
+    #[test]
+    fn only_what_a_gone_client_left_behind_hides_that_a_server_holds_all_it_may() {
+        let send = |client| {
+            [Step::LoanRequest { client, len: 1, form: FORM }, Step::SendRequest { request: 0 }]
+        };
+        let tolerated = |left_behind: bool, quirk: Switch| {
+            let settings = Settings {
+                enable_fire_and_forget_requests: false,
+                max_active_requests_per_client: 1,
+                ..Settings::default()
+            };
+            let mut steps = vec![
+                Step::Join { how: OpenMode::Create, require: None },
+                Step::create_client(0, Strategy::Static, 8),
+                Step::create_client(0, Strategy::BestFit, 8),
+                Step::create_server(0, Strategy::Static, 8, 4),
+            ];
+            steps.extend(send(0));
+            steps.push(Step::ReceiveRequest { server: 0 });
+            if left_behind {
+                steps.extend(send(1));
+                steps.push(Step::DropPending { pending: 1 });
+            }
+            steps.extend([Step::DropPending { pending: 0 }, Step::DropClient { client: 1 }]);
+            steps.extend(send(0));
+            // It ends where the limit is noticed, once for what was left behind.
+            steps.push(Step::ReceiveRequest { server: 0 });
+            let mut model = model_after(settings, [quirk].into(), &steps).expect("a model");
+            let action = model.resolve(&Step::ReceiveRequest { server: 0 }).expect("an action");
+            let Prediction { allowed, tolerated, .. } = model.predict(&action);
+            assert_eq!(allowed[..], [Expected::Refused("ExceedsMaxBorrows")]);
+            tolerated.contains(&(quirk, Expected::Nothing))
+        };
+        assert!(tolerated(true, Switch::GoneClientIsNeverForgotten));
+        assert!(!tolerated(false, Switch::GoneClientIsNeverForgotten));
+        assert!(!tolerated(true, Switch::FailedGrowthSticks));
     }
 }
