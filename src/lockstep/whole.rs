@@ -53,13 +53,17 @@ impl Run<'_> {
         }
         if !shared.is_empty() {
             return broken(
-                "each data segment to be mapped to be written once",
-                format!("more often: {}", shared.join(", ")),
+                "each data segment to be mapped writable once",
+                format!("mapped writable more than once: {}", shared.join(", ")),
             );
         }
-        let in_flight = InFlight::from(self.model.messages_in_flight());
-        let step = Occasion::Whole(Whole::MappedMemory);
-        self.checks.note(Situation { step, strategy: None, in_flight }, Promises::of(&[promise]));
+        // Where nobody has a peer, there is nobody else who could write.
+        if exposure.has_readers() {
+            let in_flight = InFlight::from(self.model.messages_in_flight());
+            let step = Occasion::Whole(Whole::MappedMemory);
+            self.checks
+                .note(Situation { step, strategy: None, in_flight }, Promises::of(&[promise]));
+        }
         Ok(())
     }
 

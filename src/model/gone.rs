@@ -37,7 +37,9 @@ impl Model {
                     let requests: Vec<_> = held.map(|active| active.id).chain(unread).collect();
                     let borrowed = requests.len();
                     let objects = port.objects_kept_by(requests.into_iter());
-                    self.unreturned.insert((*server, client), Unreturned { borrowed, objects });
+                    let unmapped = if port.strategy.is_dynamic() { queue.len() } else { 0 };
+                    let unreturned = Unreturned { borrowed, objects, unmapped };
+                    self.unreturned.insert((*server, client), unreturned);
                 }
                 if !queue.is_empty() {
                     *self.forsaken.entry(*server).or_default() += 1;

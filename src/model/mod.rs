@@ -197,6 +197,9 @@ struct Unreturned {
     borrowed: usize,
     /// Shared-memory objects these may keep mapped with known quirks.
     objects: usize,
+    /// Requests it had not received that may be in memory it has not mapped: with a known quirk
+    /// each may end a receive.
+    unmapped: usize,
 }
 
 /// A client or a server.

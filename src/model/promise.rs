@@ -175,7 +175,7 @@ promises! {
     FilesStayInTheDomain = "files-stay-in-the-domain", Documented, "config.rs Global::prefix, Global::root_path, the keys that end with -suffix":
         "all files created at runtime have the prefix and a suffix of the config in their names, and lie below its root path unless they are shared memory";
     DataIsWrittenByItsPort = "data-is-written-by-its-port", Implied, "https://github.com/eclipse-iceoryx/iceoryx2/issues/906; lib.rs feature flag dev_permissions":
-        "the memory of a message is mapped to be written by the port that loans it and by nobody else, and no file may be written by everybody but the one that all nodes share";
+        "only the port that loans a message has its memory mapped writable, and no file is writable by everybody but the one that all nodes share";
     NothingIsLeftBehind = "nothing-is-left-behind", Documented, "FAQ: How To Define Custom Data Types":
         "when everything is dropped no file, shared memory, descriptor or mapping is left";
     UnusedMemoryIsReleased = "unused-memory-is-released", Documented, "FAQ: How To Define Custom Data Types (the cleanup removes always all unused resources)":

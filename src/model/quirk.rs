@@ -347,9 +347,15 @@ mod tests {
 
     #[test]
     fn releases_in_between_are_not_affected() {
-        let path = Path::new("half-gone-node-stays.toml");
-        let text = FILES.get_file(path).and_then(|file| file.contents_utf8()).unwrap();
-        let quirk = Quirk::parse(text, path).unwrap();
+        let text = r#"
+            promise = "nothing-is-left-behind"
+            versions = [">=0.7.0, <0.9.1", "=0.10.0"]
+            ran = []
+            severity = "leak"
+            sentence = "Something stays."
+            scenario = { schema = 1, steps = [] }
+        "#;
+        let quirk = Quirk::parse(text, Path::new("something.toml")).unwrap();
         let affected = ["0.7.0", "0.9.0", "0.9.1", "0.9.3", "0.10.0", "0.10.0-rc.1"]
             .map(|version| quirk.affects(&version.parse().unwrap()));
         assert_eq!(affected, [true, true, false, false, true, true]);

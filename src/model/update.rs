@@ -385,6 +385,11 @@ impl Model {
                     }
                 }
                 self.in_flight.retain(|_, queue| !queue.is_empty());
+                for ((of, client), kept) in &mut self.unreturned {
+                    if *of == server && holds(*client) < limit {
+                        kept.unmapped = kept.unmapped.saturating_sub(1);
+                    }
+                }
             }
             _ => {}
         }

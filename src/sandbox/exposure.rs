@@ -1,4 +1,4 @@
-//! Who may write what: memory of messages that is mapped to be written, and files everybody may
+//! Who may write what: memory of messages that is mapped writable, and files that everybody may
 //! write.
 
 use std::{fs, os::unix::fs::PermissionsExt as _, path::Path};
@@ -19,9 +19,11 @@ const WRITABLE_BY_ALL: u32 = 0o002;
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Exposure {
-    /// Data segments that are mapped to be written, by name, each as often as it is.
+    /// Names of data segments, once per mapping that may only be read.
+    pub read: Vec<String>,
+    /// Names of data segments, once per writable mapping.
     pub written: Vec<String>,
-    /// Paths of files that everybody may write, without the one that all nodes share by design.
+    /// Paths of files that everybody may write, except the one that all nodes share by design.
     pub writable_by_all: Vec<String>,
 }
 
@@ -44,48 +46,61 @@ impl Exposure {
         if files.is_empty() {
             return Ok(None);
         }
-        let is_segment = |name: &String| name.starts_with(prefix) && name.ends_with(suffix);
-        let mut written = Vec::new();
+        let mut exposure = Self::default();
         for map in Process::myself()?.maps()? {
-            if let MMapPath::Path(path) = map.pathname
-                && map.perms.contains(MMPermissions::WRITE)
-                && let Ok(name) = path.strip_prefix(SHM_DIR)
-            {
-                written.extend(Some(name.display().to_string()).filter(is_segment));
+            let MMapPath::Path(path) = &map.pathname else { continue };
+            // Should the system ever split one, its first part stands for it.
+            let Some(name) = path.strip_prefix(SHM_DIR).ok().filter(|_| map.offset == 0) else {
+                continue;
+            };
+            let name = name.display().to_string();
+            if name.starts_with(prefix) && name.ends_with(suffix) {
+                let is_writable = map.perms.contains(MMPermissions::WRITE);
+                if is_writable { &mut exposure.written } else { &mut exposure.read }.push(name);
             }
         }
-        let writable_by_all = files.into_iter().filter(|path| is_writable_by_all(path));
-        let writable_by_all = writable_by_all.map(|path| path.display().to_string()).collect();
-        Ok(Some(Self { written, writable_by_all }))
+        let writable_by_all = files.iter().filter(|path| is_writable_by_all(path));
+        exposure.writable_by_all = writable_by_all.map(|path| path.display().to_string()).collect();
+        Ok(Some(exposure))
     }
 
     /// Adds what another process of the same domain sees.
     pub fn extend(&mut self, other: Self) {
+        self.read.extend(other.read);
         self.written.extend(other.written);
         self.writable_by_all.extend(other.writable_by_all);
         self.writable_by_all.sort();
         self.writable_by_all.dedup();
     }
 
-    /// Data segments that are mapped to be written more than once.
+    /// Data segments that are mapped writable more than once.
     #[must_use]
     pub fn written_by_others(&self) -> Vec<&str> {
-        let mut names: Vec<&str> = self.written.iter().map(String::as_str).collect();
-        names.sort_unstable();
-        let mut again: Vec<&str> =
-            names.windows(2).filter(|pair| pair[0] == pair[1]).map(|pair| pair[0]).collect();
-        again.dedup();
-        again
+        repeated(self.written.iter())
+    }
+
+    /// Whether there is a segment that more than one port has mapped.
+    #[must_use]
+    pub fn has_readers(&self) -> bool {
+        !repeated(self.read.iter().chain(&self.written)).is_empty()
     }
 }
 
-/// Whether everybody may write a file; who is gone by now was nobody's.
+/// Names that come more than once, each once.
+fn repeated<'a>(names: impl Iterator<Item = &'a String>) -> Vec<&'a str> {
+    let mut names: Vec<&str> = names.map(String::as_str).collect();
+    names.sort_unstable();
+    let pairs = names.windows(2).filter(|pair| pair[0] == pair[1]);
+    let mut repeated: Vec<&str> = pairs.map(|pair| pair[0]).collect();
+    repeated.dedup();
+    repeated
+}
+
+/// Whether everybody may write a file; one that is gone by now counts as not writable.
 fn is_writable_by_all(path: &Path) -> bool {
-    let is_shared =
-        path.file_name().is_some_and(|name| name.to_string_lossy().contains(SHARED_BY_ALL_NODES));
-    !is_shared
-        && fs::metadata(path)
-            .is_ok_and(|metadata| metadata.permissions().mode() & WRITABLE_BY_ALL != 0)
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let mode = || fs::metadata(path).map_or(0, |metadata| metadata.permissions().mode());
+    !name.contains(SHARED_BY_ALL_NODES) && mode() & WRITABLE_BY_ALL != 0
 }
 
 #[cfg(test)]
@@ -95,16 +110,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_two_map_to_be_written_is_named_once() {
-        let of = |names: &[&str]| Exposure {
-            written: names.iter().map(ToString::to_string).collect(),
+    fn what_two_have_mapped_writable_is_named_once() {
+        let of = |written: &[&str], read: &[&str]| Exposure {
+            written: written.iter().map(ToString::to_string).collect(),
+            read: read.iter().map(ToString::to_string).collect(),
             ..Exposure::default()
         };
-        let mut exposure = of(&["1.data", "2.data"]);
-        assert!(exposure.written_by_others().is_empty());
-        exposure.extend(of(&["2.data", "3.data"]));
+        let mut exposure = of(&["1.data", "2.data"], &[]);
+        assert!(exposure.written_by_others().is_empty() && !exposure.has_readers());
+        exposure.extend(of(&[], &["2.data", "3.data"]));
+        assert!(exposure.written_by_others().is_empty() && exposure.has_readers());
+        exposure.extend(of(&["2.data", "3.data"], &[]));
         assert_eq!(exposure.written_by_others(), ["2.data"]);
-        exposure.extend(of(&["2.data", "1.data"]));
+        exposure.extend(of(&["2.data", "1.data"], &[]));
         assert_eq!(exposure.written_by_others(), ["1.data", "2.data"]);
     }
 
@@ -119,7 +137,7 @@ mod tests {
             fs::write(below.join(name), "").unwrap();
             fs::set_permissions(below.join(name), fs::Permissions::from_mode(mode)).unwrap();
         }
-        let all = below.join("all").display().to_string();
-        assert_eq!(look(), Some(Exposure { written: Vec::new(), writable_by_all: vec![all] }));
+        let writable_by_all = vec![below.join("all").display().to_string()];
+        assert_eq!(look(), Some(Exposure { writable_by_all, ..Exposure::default() }));
     }
 }

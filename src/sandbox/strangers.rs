@@ -10,7 +10,8 @@ use procfs::process::{FDTarget, Process};
 
 use super::{Owner, SHM_DIR, SandboxError, census::mapped_names};
 
-/// The file by which all nodes of a prefix and a release know each other: no key names it.
+/// In the name of the file by which all nodes of a prefix and a release know each other. Its suffix
+/// is no service's (`global.node.global-mgmt-suffix`), and no scenario sets it.
 pub(super) const SHARED_BY_ALL_NODES: &str = "global_mgmt";
 
 /// What the config says of the names of all files of a domain.

@@ -3,7 +3,7 @@
 //! their own.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeSet,
     fmt::Debug,
     fs,
     os::unix::fs::PermissionsExt as _,
@@ -21,9 +21,8 @@ use iceoryx2::{
 };
 use iox2_gauntlet::{
     actor::config_file,
-    sandbox::{Leftover, Sandbox},
+    sandbox::{Leftover, Sandbox, exposure::Exposure},
 };
-use procfs::process::{MMPermissions, MMapPath, Process};
 
 use crate::across_processes::assert_nothing_left;
 
@@ -295,19 +294,13 @@ fn what_is_there_is_not_for_everyone_and_is_written_by_who_loans_it() {
         let mode = metadata.permissions().mode();
         assert_eq!(mode & unwanted, 0, "{} has the permissions {mode:o}", path.display());
     }
-    // Of each segment, how often it is mapped and how often of these to be written.
-    let mut segments = BTreeMap::new();
-    for map in Process::myself().unwrap().maps().unwrap() {
-        let MMapPath::Path(path) = map.pathname else { continue };
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        if name.starts_with(domain.sandbox.prefix()) && name.ends_with(".data") {
-            let [mapped, written] = segments.entry(name).or_insert([0, 0]);
-            *mapped += 1;
-            *written += usize::from(map.perms.contains(MMPermissions::WRITE));
-        }
-    }
-    assert!(segments.len() >= 6, "three of either port: {segments:?}");
-    assert!(segments.values().all(|&of| of == [2, 1]), "{segments:?}");
+    let (prefix, root) = (domain.sandbox.prefix(), domain.sandbox.root());
+    let exposure = Exposure::of_domain(prefix, &root, ".data").unwrap().unwrap();
+    let sorted = |names: &[String]| names.iter().cloned().collect::<BTreeSet<_>>();
+    let Exposure { read, written, .. } = &exposure;
+    assert!(written.len() >= 6, "three of either port: {exposure:?}");
+    assert_eq!((sorted(written), written.len()), (sorted(read), read.len()));
+    assert_eq!(sorted(written).len(), written.len(), "each has one who writes: {exposure:?}");
     drop((held, server, client, service, node));
     domain.close();
 }

@@ -1,24 +1,13 @@
 //! Who is killed cleans up nothing: others do it for them, and go on.
 
-use iceoryx2::{
-    config::Config,
-    node::NodeState,
-    prelude::{CallbackProgression, Node, NodeBuilder, PortFactory as _, ServiceName, ipc},
-};
 use iox2_gauntlet::{
-    actor::{
-        Action, Host as _, Key, Observation, config_file,
-        iox::{self, Ipc},
-    },
+    actor::{Action, Host as _, Key, Observation, iox::Ipc},
     example::event::{Event, Occasion, Program},
     sandbox::Sandbox,
     scenario::{OpenMode, Settings},
 };
 
-use crate::{
-    across_processes::{SMALL, assert_nothing_left, finish, lens, received, sent, start},
-    waiting::Service,
-};
+use crate::across_processes::{SMALL, assert_nothing_left, finish, lens, received, sent, start};
 
 /// Ports that never grow, and ports that have grown twice when they are killed.
 const PORTS: [&str; 3] = [
@@ -164,81 +153,6 @@ fn a_client_that_is_killed_after_a_hundred_growths_leaves_no_segment() {
     let server = finish(server);
     assert_eq!(server.code(), Some(130), "{}", server.stderr);
     assert!(received(&server.events).ends_with(&sent(&next.events)));
-    assert_nothing_left(&sandbox);
-}
-
-fn node(config: &Config) -> Node<ipc::Service> {
-    NodeBuilder::new().config(config).create().unwrap()
-}
-
-fn open(node: &Node<ipc::Service>) -> Service {
-    node.service_builder(&ServiceName::new("gauntlet/example").unwrap())
-        .request_response::<[u8], [u8]>()
-        .request_user_header::<u64>()
-        .response_user_header::<u64>()
-        .open_or_create()
-        .unwrap()
-}
-
-fn number_of_dead_nodes(config: &Config) -> usize {
-    let mut dead = 0;
-    Node::<ipc::Service>::list(config, |state| {
-        dead += usize::from(matches!(state, NodeState::Dead(_)));
-        CallbackProgression::Continue
-    })
-    .unwrap();
-    dead
-}
-
-/// "Whenever an existing Service is opened", "whenever a new Node is created", "whenever an
-/// existing Node is going out of scope" (`config.rs`, `cleanup_dead_nodes_on_open`, `_on_creation`
-/// and `_on_destruction`): each where its own key says so, whatever the others say.
-#[test]
-fn the_dead_are_cleaned_up_on_the_occasions_that_the_config_names_and_on_no_other() {
-    const OCCASIONS: [&str; 3] = ["a node is created", "a node is dropped", "a service is opened"];
-    iox::silence();
-    let sandbox = Sandbox::new().unwrap();
-    let path = sandbox.write_config("small", SMALL).unwrap();
-    let never = config_file::load(&path).unwrap().config;
-    let with_keys = |keys: usize| {
-        let has = |occasion: usize| (keys >> occasion) & 1 == 1;
-        let mut config = never.clone();
-        config.global.node.cleanup_dead_nodes_on_creation = has(0);
-        config.global.node.cleanup_dead_nodes_on_destruction = has(1);
-        config.global.service.cleanup_dead_nodes_on_open = has(2);
-        config
-    };
-    for keys in 0..8 {
-        for first in 0..3 {
-            let config = with_keys(keys);
-            let witness = node(&never);
-            let witnessed = open(&witness);
-            let (opener, leaver) = (node(&config), node(&config));
-            let victim = start(Program::Server, &path, "");
-            victim.kill().unwrap();
-            assert_eq!(finish(victim).code(), None, "it was killed");
-
-            let (mut created, mut opened, mut leaver) = (None, None, Some(leaver));
-            let mut dead = 1;
-            for occasion in [first, (first + 1) % 3, (first + 2) % 3] {
-                match occasion {
-                    0 => created = Some(node(&config)),
-                    1 => drop(leaver.take()),
-                    _ => opened = Some(open(&opener)),
-                }
-                if (keys >> occasion) & 1 == 1 {
-                    dead = 0;
-                }
-                let what = format!("{} with keys {keys:#05b}", OCCASIONS[occasion]);
-                assert_eq!(number_of_dead_nodes(&never), dead, "dead nodes, {what}");
-                let servers = witnessed.dynamic_config().number_of_servers();
-                assert_eq!(servers, dead, "servers, {what}");
-            }
-            let last = node(&with_keys(0b111));
-            assert_eq!(number_of_dead_nodes(&never), 0);
-            drop((created, opened, opener, witnessed, witness, last));
-        }
-    }
     assert_nothing_left(&sandbox);
 }
 

@@ -9,6 +9,8 @@ mod attributes;
 #[cfg(iox2_at_least_0_9)]
 mod backpressure;
 mod campaign;
+#[cfg(iox2_at_least_0_9)]
+mod clean_up;
 mod command_line;
 mod concurrent;
 mod config_files;
