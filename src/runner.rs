@@ -308,7 +308,7 @@ impl Runner {
             Ok(Reply::Judged { outcome, census, trace }) => {
                 Ok((Judgement { outcome, trace }, census))
             }
-            Ok(other) => Err(HostError::Harness(format!("unexpected reply {other:?}"))),
+            Ok(other) => Err(other.unexpected()),
             Err(error @ (HostError::Harness(_) | HostError::Interrupted)) => Err(error),
             Err(error) => {
                 let end = match (error, serve::last_note(&flight_recorder)) {
@@ -386,7 +386,7 @@ impl Runner {
                 match child.ask(&Request::Census, self.deadline, &self.interrupted) {
                     Ok(Reply::Counted(counted)) => census.leftovers.extend(counted.leftovers),
                     Ok(other) => {
-                        return Err(HostError::Harness(format!("unexpected reply {other:?}")));
+                        return Err(other.unexpected());
                     }
                     // It may crash where it drops everything.
                     Err(error @ (HostError::Crashed(_) | HostError::Hung(_))) => {

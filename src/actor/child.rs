@@ -280,7 +280,7 @@ impl Child {
         match self.reply_while(|| false, deadline, interrupted)? {
             Reply::Observed(observation) => Ok(observation),
             Reply::Failed(error) => Err(error),
-            reply => Err(HostError::Harness(format!("unexpected reply {reply:?}"))),
+            reply => Err(reply.unexpected()),
         }
     }
 
@@ -324,7 +324,7 @@ impl Child {
         self.end();
         match said {
             Ok(Reply::Panicked(message)) => HostError::Crashed(message),
-            Ok(reply) => HostError::Harness(format!("unexpected reply {reply:?}")),
+            Ok(reply) => reply.unexpected(),
             Err(error) => error,
         }
     }

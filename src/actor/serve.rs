@@ -110,6 +110,14 @@ pub enum Reply {
     Panicked(String),
 }
 
+impl Reply {
+    /// It answers something else than what was asked.
+    #[must_use]
+    pub fn unexpected(&self) -> HostError {
+        HostError::Harness(format!("unexpected reply {self:?}"))
+    }
+}
+
 /// One action of a run, for a person.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TracedStep {

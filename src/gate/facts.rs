@@ -223,7 +223,7 @@ fn growths(this: &Executable, strategy: Strategy) -> Result<String, HostError> {
     child.ask(&open, DEADLINE, &calm)?;
     let mut perform = |action: Action| match child.ask(&Request::Perform(action), DEADLINE, &calm) {
         Ok(Reply::Observed(observation)) => Ok(observation),
-        Ok(other) => Err(HostError::Harness(format!("unexpected reply {other:?}"))),
+        Ok(other) => Err(other.unexpected()),
         Err(error) => Err(error),
     };
     perform(join())?;

@@ -5,8 +5,8 @@ use super::{End, Occasion, Position, Run, Situation, Whole, sight};
 use crate::{
     coverage::InFlight,
     model::{
-        Model, MostMapped, Promise, Promises, Switch,
-        judge::{self, Breach},
+        Model, MostMapped, Promise, Promises,
+        judge::{self, Breach, Judged},
     },
 };
 
@@ -23,10 +23,14 @@ impl Run<'_> {
             let breach = Breach { promise, expected, observed: strange.join(", ") };
             return Err(End::Broken { position, action: action(), breach });
         }
+        self.note_of_memory(Promises::of(&[promise]));
+        Ok(())
+    }
+
+    fn note_of_memory(&mut self, checked: Promises) {
         let in_flight = InFlight::from(self.model.messages_in_flight());
         let step = Occasion::Whole(Whole::MappedMemory);
-        self.checks.note(Situation { step, strategy: None, in_flight }, Promises::of(&[promise]));
-        Ok(())
+        self.checks.note(Situation { step, strategy: None, in_flight }, checked);
     }
 
     /// Whoever receives may read what others loaned, and no more.
@@ -34,35 +38,11 @@ impl Run<'_> {
         let action = || "look at what can be written".to_owned();
         let stopped = |error| End::Stopped { position, action: action(), error };
         let Some(exposure) = self.host.exposure().map_err(stopped)? else { return Ok(()) };
-        let promise = Promise::DataIsWrittenByItsPort;
-        let shared = exposure.written_by_others();
-        let broken = |expected: &str, observed: String| {
-            let breach = Breach { promise, expected: expected.to_owned(), observed };
-            Err(End::Broken { position, action: action(), breach })
-        };
-        if !exposure.writable_by_all.is_empty() {
-            return broken(
-                "files that not everybody may write",
-                exposure.writable_by_all.join(", "),
-            );
-        }
-        let quirk = Switch::ReceiversMayWrite;
-        if !shared.is_empty() && self.model.quirks().contains(&quirk) {
-            sight(&mut self.sightings, [quirk]);
-            return Ok(());
-        }
-        if !shared.is_empty() {
-            return broken(
-                "each data segment to be mapped writable once",
-                format!("mapped writable more than once: {}", shared.join(", ")),
-            );
-        }
-        // Where nobody has a peer, there is nobody else who could write.
-        if exposure.has_readers() {
-            let in_flight = InFlight::from(self.model.messages_in_flight());
-            let step = Occasion::Whole(Whole::MappedMemory);
-            self.checks
-                .note(Situation { step, strategy: None, in_flight }, Promises::of(&[promise]));
+        let judged = judge::judge_exposure(&exposure, self.model.quirks())
+            .map_err(|breach| End::Broken { position, action: action(), breach })?;
+        match judged {
+            Judged::Kept(checked) => self.note_of_memory(checked),
+            Judged::Sighted(quirk) => sight(&mut self.sightings, [quirk]),
         }
         Ok(())
     }
@@ -85,10 +65,7 @@ impl Run<'_> {
         })?;
         let promise = Promise::UnusedMemoryIsReleased;
         if mapped <= most {
-            let in_flight = InFlight::from(self.model.messages_in_flight());
-            let step = Occasion::Whole(Whole::MappedMemory);
-            self.checks
-                .note(Situation { step, strategy: None, in_flight }, Promises::of(&[promise]));
+            self.note_of_memory(Promises::of(&[promise]));
         } else if let Some((quirks, limit)) = tolerated
             && mapped <= limit
         {

@@ -1,5 +1,7 @@
 //! Compares an observation with a prediction and names the promise that is broken.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 use smallvec::smallvec;
 
@@ -9,6 +11,7 @@ use super::{
 use crate::{
     actor::{Action, Observation, Received, ReportedSettings, presence::Aftermath},
     payload::{Mismatch, Owner},
+    sandbox::exposure::Exposure,
     scenario::Settings,
 };
 
@@ -363,6 +366,31 @@ pub fn judge_aftermath(aftermath: &Aftermath) -> Result<(), Breach> {
     }
 }
 
+/// Judges what can be written while all ports are there.
+///
+/// # Errors
+/// If somebody else may write the memory of a message, or everybody any file.
+pub fn judge_exposure(exposure: &Exposure, quirks: &BTreeSet<Switch>) -> Result<Judged, Breach> {
+    let promise = Promise::DataIsWrittenByItsPort;
+    let broken = |expected: &str, observed: String| {
+        Err(Breach { promise, expected: expected.to_owned(), observed })
+    };
+    if !exposure.writable_by_all.is_empty() {
+        return broken("files that not everybody may write", exposure.writable_by_all.join(", "));
+    }
+    let quirk = Switch::ReceiversMayWrite;
+    match exposure.written_by_others()[..] {
+        // Where nobody has a peer, there is nobody else who could write.
+        [] if !exposure.has_readers() => Ok(Judged::Kept(Promises::default())),
+        [] => Ok(Judged::Kept(Promises::of(&[promise]))),
+        _ if quirks.contains(&quirk) => Ok(Judged::Sighted(quirk)),
+        ref shared => broken(
+            "each data segment to be mapped writable once",
+            format!("mapped writable more than once: {}", shared.join(", ")),
+        ),
+    }
+}
+
 pub(super) fn reported_as(settings: &Settings) -> ReportedSettings {
     ReportedSettings {
         limits: [
@@ -427,6 +455,24 @@ mod tests {
         assert_eq!(refused("ExceedsMaxLoans"), Ok(Judged::Sighted(switch)));
         let breach = refused("OutOfMemory").unwrap_err();
         assert_eq!(breach.promise, Promise::LoanWithinLimitsSucceeds);
+    }
+
+    #[test]
+    fn whoever_may_write_what_another_one_loaned_is_told_and_so_is_a_file_for_everybody() {
+        let names = |names: &[&str]| names.iter().map(ToString::to_string).collect();
+        let judged = |written: &[&str], read: &[&str], all: &[&str], quirks: &[Switch]| {
+            let (written, read, writable_by_all) = (names(written), names(read), names(all));
+            let exposure = Exposure { read, written, writable_by_all };
+            judge_exposure(&exposure, &quirks.iter().copied().collect())
+        };
+        let promise = Promise::DataIsWrittenByItsPort;
+        let quirk = Switch::ReceiversMayWrite;
+        let is_broken = |judged: Result<Judged, Breach>| judged.unwrap_err().promise == promise;
+        assert_eq!(judged(&["1"], &["1"], &[], &[]), Ok(Judged::Kept(Promises::of(&[promise]))));
+        assert_eq!(judged(&["1"], &["2"], &[], &[]), Ok(Judged::Kept(Promises::default())));
+        assert!(is_broken(judged(&["1", "1"], &[], &[], &[])));
+        assert_eq!(judged(&["1", "1"], &[], &[], &[quirk]), Ok(Judged::Sighted(quirk)));
+        assert!(is_broken(judged(&["1"], &["1"], &["2"], &[quirk])));
     }
 
     #[test]

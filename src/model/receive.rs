@@ -451,8 +451,7 @@ mod tests {
             steps.extend([Step::DropPending { pending: 0 }, Step::DropClient { client: 1 }]);
             steps.extend(send(0));
             let mut model = model_after(settings, [quirk].into(), &steps).expect("a model");
-            let mut times = 0;
-            loop {
+            for times in 0..=left_behind + 1 {
                 let action = model.resolve(&RECEIVE).expect("an action");
                 let Prediction { allowed, tolerated, .. } = model.predict(&action);
                 assert_eq!(allowed[..], [Expected::Refused("ExceedsMaxBorrows")]);
@@ -460,8 +459,8 @@ mod tests {
                     return times;
                 }
                 model.apply(&action, &Observation::Nothing);
-                times += 1;
             }
+            usize::MAX
         };
         let quirk = Switch::GoneClientIsNeverForgotten;
         for left_behind in 0..=2 {

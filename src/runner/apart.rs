@@ -45,6 +45,13 @@ impl ApartHost<'_> {
         self.participants.get_mut(&participant).ok_or_else(nobody)
     }
 
+    /// Asks the processes that were started from the first executable: others may not know the
+    /// question.
+    fn ask_own(&mut self, request: &Request) -> Result<Vec<Reply>, HostError> {
+        let own = self.participants.iter_mut().filter(|(key, _)| self.own.contains(key));
+        own.map(|(_, child)| child.ask(request, self.deadline, self.interrupted)).collect()
+    }
+
     /// Starts the process of a participant.
     fn start(&mut self, participant: Key) -> Result<(), HostError> {
         let mut child = Child::start(self.executables[self.joined % 2])?;
@@ -102,7 +109,7 @@ impl Host for ApartHost<'_> {
         let child = self.process_of(participant)?;
         match child.ask(&Request::Perform(action.clone()), deadline, interrupted)? {
             Reply::Observed(observation) => Ok(observation),
-            other => Err(HostError::Harness(format!("unexpected reply {other:?}"))),
+            other => Err(other.unexpected()),
         }
     }
 
@@ -111,7 +118,7 @@ impl Host for ApartHost<'_> {
         for child in self.participants.values_mut() {
             match child.ask(&Request::Audit, self.deadline, self.interrupted)? {
                 Reply::Audited(found) => damage.extend(found),
-                other => return Err(HostError::Harness(format!("unexpected reply {other:?}"))),
+                other => return Err(other.unexpected()),
             }
         }
         Ok(damage)
@@ -122,21 +129,19 @@ impl Host for ApartHost<'_> {
         for child in self.participants.values_mut() {
             match child.ask(&Request::MappedObjects, self.deadline, self.interrupted)? {
                 Reply::Mapped(count) => sum += count,
-                other => return Err(HostError::Harness(format!("unexpected reply {other:?}"))),
+                other => return Err(other.unexpected()),
             }
         }
         Ok(sum)
     }
 
     fn strange_files(&mut self) -> Result<Option<Vec<String>>, HostError> {
-        let mut all = None;
-        // The others may not know the question.
-        for own in &self.own {
-            let Some(child) = self.participants.get_mut(own) else { continue };
-            match child.ask(&Request::StrangeFiles, self.deadline, self.interrupted)? {
+        let mut all: Option<Vec<String>> = None;
+        for reply in self.ask_own(&Request::StrangeFiles)? {
+            match reply {
                 Reply::Strange(None) => {}
-                Reply::Strange(Some(names)) => all.get_or_insert_with(Vec::new).extend(names),
-                other => return Err(HostError::Harness(format!("unexpected reply {other:?}"))),
+                Reply::Strange(Some(names)) => all.get_or_insert_default().extend(names),
+                other => return Err(other.unexpected()),
             }
         }
         Ok(all)
@@ -144,13 +149,11 @@ impl Host for ApartHost<'_> {
 
     fn exposure(&mut self) -> Result<Option<Exposure>, HostError> {
         let mut all: Option<Exposure> = None;
-        // The others may not know the question.
-        for own in &self.own {
-            let Some(child) = self.participants.get_mut(own) else { continue };
-            match child.ask(&Request::Exposure, self.deadline, self.interrupted)? {
+        for reply in self.ask_own(&Request::Exposure)? {
+            match reply {
                 Reply::Exposed(None) => {}
                 Reply::Exposed(Some(one)) => all.get_or_insert_default().extend(one),
-                other => return Err(HostError::Harness(format!("unexpected reply {other:?}"))),
+                other => return Err(other.unexpected()),
             }
         }
         Ok(all)
@@ -163,7 +166,7 @@ impl Host for ApartHost<'_> {
         };
         match child.ask(&Request::Aftermath, self.deadline, self.interrupted)? {
             Reply::Looked(aftermath) => Ok(aftermath),
-            other => Err(HostError::Harness(format!("unexpected reply {other:?}"))),
+            other => Err(other.unexpected()),
         }
     }
 

@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeSet, fmt, fs, io, path::Path};
 
-use procfs::process::{FDTarget, MMapPath, Process};
+use procfs::process::{FDTarget, MMapPath, MemoryMap, Process};
 use serde::{Deserialize, Serialize};
 
 use super::{SHM_DIR, SandboxError};
@@ -132,15 +132,17 @@ pub fn mapped_objects(prefix: &str) -> Result<usize, SandboxError> {
 
 /// Names of the shared-memory objects that this process has mapped.
 pub(super) fn mapped_names() -> Result<BTreeSet<String>, SandboxError> {
-    let mut names = BTreeSet::new();
-    for map in Process::myself()?.maps()? {
-        if let MMapPath::Path(path) = map.pathname
-            && let Ok(name) = path.strip_prefix(SHM_DIR)
-        {
-            names.insert(name.display().to_string());
-        }
-    }
-    Ok(names)
+    Ok(shared_mappings()?.into_iter().map(|(name, _)| name).collect())
+}
+
+/// What this process has mapped of shared-memory objects, with their names.
+pub(super) fn shared_mappings() -> Result<Vec<(String, MemoryMap)>, SandboxError> {
+    let maps = Process::myself()?.maps()?.into_iter().filter_map(|map| {
+        let MMapPath::Path(path) = &map.pathname else { return None };
+        let name = path.strip_prefix(SHM_DIR).ok()?.display().to_string();
+        Some((name, map))
+    });
+    Ok(maps.collect())
 }
 
 /// Names of all objects in `/dev/shm`.

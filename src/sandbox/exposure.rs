@@ -3,12 +3,12 @@
 
 use std::{fs, os::unix::fs::PermissionsExt as _, path::Path};
 
-use procfs::process::{MMPermissions, MMapPath, Process};
+use procfs::process::MMPermissions;
 use serde::{Deserialize, Serialize};
 
 use super::{
     SHM_DIR, SandboxError,
-    census::shared_memory_names,
+    census::{shared_mappings, shared_memory_names},
     strangers::{SHARED_BY_ALL_NODES, files_below},
 };
 
@@ -47,14 +47,10 @@ impl Exposure {
             return Ok(None);
         }
         let mut exposure = Self::default();
-        for map in Process::myself()?.maps()? {
-            let MMapPath::Path(path) = &map.pathname else { continue };
+        let is_segment = |name: &str| name.starts_with(prefix) && name.ends_with(suffix);
+        for (name, map) in shared_mappings()? {
             // Should the system ever split one, its first part stands for it.
-            let Some(name) = path.strip_prefix(SHM_DIR).ok().filter(|_| map.offset == 0) else {
-                continue;
-            };
-            let name = name.display().to_string();
-            if name.starts_with(prefix) && name.ends_with(suffix) {
+            if is_segment(&name) && map.offset == 0 {
                 let is_writable = map.perms.contains(MMPermissions::WRITE);
                 if is_writable { &mut exposure.written } else { &mut exposure.read }.push(name);
             }

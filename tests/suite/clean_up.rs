@@ -29,6 +29,11 @@ fn open(node: &Node<ipc::Service>) -> Service {
         .unwrap()
 }
 
+/// Whether this set of keys has the one of an occasion.
+fn has(keys: usize, occasion: usize) -> bool {
+    (keys >> occasion) & 1 == 1
+}
+
 fn number_of_dead_nodes(config: &Config) -> usize {
     let mut dead = 0;
     Node::<ipc::Service>::list(config, |state| {
@@ -53,11 +58,10 @@ fn the_dead_are_cleaned_up_on_the_occasions_that_the_config_names_and_on_no_othe
     let path = sandbox.write_config("small", SMALL).unwrap();
     let never = config_file::load(&path).unwrap().config;
     let with_keys = |keys: usize| {
-        let has = |occasion: usize| (keys >> occasion) & 1 == 1;
         let mut config = never.clone();
-        config.global.node.cleanup_dead_nodes_on_creation = has(0);
-        config.global.node.cleanup_dead_nodes_on_destruction = has(1);
-        config.global.service.cleanup_dead_nodes_on_open = has(2);
+        config.global.node.cleanup_dead_nodes_on_creation = has(keys, 0);
+        config.global.node.cleanup_dead_nodes_on_destruction = has(keys, 1);
+        config.global.service.cleanup_dead_nodes_on_open = has(keys, 2);
         config
     };
     for keys in 0..8 {
@@ -78,7 +82,7 @@ fn the_dead_are_cleaned_up_on_the_occasions_that_the_config_names_and_on_no_othe
                     1 => drop(leaver.take()),
                     _ => opened = Some(open(&opener)),
                 }
-                if (keys >> occasion) & 1 == 1 {
+                if has(keys, occasion) {
                     dead = 0;
                 }
                 let what = format!("{} with keys {keys:#05b}", OCCASIONS[occasion]);
